@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from midigpt.fields import MAX_INT32, Flag, Integer, Many, Ticks, TrackType
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -31,11 +34,11 @@ class Note:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    pitch: Annotated[int, Field(ge=0, le=127, description="MIDI pitch")]
-    velocity: Annotated[int, Field(ge=0, le=127, description="MIDI velocity")]
-    onset_ticks: Annotated[int, Field(description="ticks from the start of the bar")]
-    duration_ticks: Annotated[int, Field(description="ticks; may reach past the end of the bar")]
-    delta: Annotated[int, Field(description="microtiming, in 1/resolution of a tick")] = 0
+    pitch: Annotated[Integer, Field(ge=0, le=127, description="MIDI pitch")]
+    velocity: Annotated[Integer, Field(ge=0, le=127, description="MIDI velocity")]
+    onset_ticks: Annotated[Ticks, Field(description="ticks from the start of the bar")]
+    duration_ticks: Annotated[Ticks, Field(description="ticks; may reach past the bar's end")]
+    delta: Annotated[Ticks, Field(description="microtiming, in 1/resolution of a tick")] = 0
 
 
 @dataclass(slots=True)
@@ -46,11 +49,11 @@ class Bar:
     is shorter than its meter says). A ``future`` bar is hidden from the model.
     """
 
-    notes: list[Note] = field(default_factory=list)
-    ts_numerator: int = 4
-    ts_denominator: int = 4
-    beat_length: float = math.nan
-    future: bool = False
+    notes: Many[Note] = field(default_factory=list)
+    ts_numerator: Annotated[Integer, Field(ge=1, le=255)] = 4
+    ts_denominator: Annotated[Integer, Field(ge=1, le=255)] = 4
+    beat_length: Annotated[SkipJsonSchema[float], Field(exclude=True)] = math.nan
+    future: Annotated[Flag, Field(description="hidden from the model")] = False
 
     def __post_init__(self) -> None:
         if math.isnan(self.beat_length):
@@ -98,10 +101,15 @@ class Track:
     levels are keyed ``bar_<token type>_<bar index>``.
     """
 
-    bars: list[Bar] = field(default_factory=list)
-    instrument: int = 0
-    track_type: str = "melodic"
-    attributes: dict[str, int] = field(default_factory=dict)
+    bars: Many[Bar] = field(default_factory=list)
+    instrument: Annotated[
+        Integer,
+        Field(ge=-MAX_INT32, le=MAX_INT32, description="General MIDI program; others count as 0"),
+    ] = 0
+    track_type: TrackType = "melodic"
+    attributes: Annotated[SkipJsonSchema[dict[str, int]], Field(exclude=True)] = field(
+        default_factory=dict
+    )
 
     @property
     def is_drum(self) -> bool:
@@ -131,9 +139,13 @@ class Track:
 class Score:
     """A piece: its tracks, ticks per quarter note, and one tempo (microseconds per quarter)."""
 
-    tracks: list[Track] = field(default_factory=list)
-    resolution: int = DEFAULT_RESOLUTION
-    tempo: int = DEFAULT_TEMPO
+    tracks: Many[Track] = field(default_factory=list)
+    resolution: Annotated[
+        Integer, Field(ge=1, le=1_000_000, description="ticks per quarter note")
+    ] = DEFAULT_RESOLUTION
+    tempo: Annotated[
+        Integer, Field(ge=1, le=MAX_INT32, description="microseconds per quarter note")
+    ] = DEFAULT_TEMPO
 
     def to_dict(self) -> dict[str, Any]:
         """The score as JSON-ready data: the ``score`` of the HTTP interface."""
