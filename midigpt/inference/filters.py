@@ -1,0 +1,97 @@
+"""Cutting a distribution down before the draw.
+
+``top_k`` and ``top_p`` drop unlikely tokens; ``mask_k`` and ``mask_p`` drop likely ones, to steer
+away from the obvious note, but never the tokens that give the music its structure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from midigpt.tokens.grammar_types import NOTE_TYPES, POSITION
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from midigpt.inference.request import InferenceConfig
+    from midigpt.tokens import Vocabulary
+
+DROPPABLE_TYPES = NOTE_TYPES | {POSITION, "NoteDuration"}
+"""What ``mask_k`` and ``mask_p`` may drop: everything a note is made of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """The sampling filters of a request.
+
+    Attributes:
+        droppable: which tokens the masks may drop; bool, (V,).
+        top_k: keep only this many of the likeliest tokens; 0 keeps all.
+        top_p: keep the likeliest tokens that together reach this probability; 1 keeps all.
+        mask_k: drop what is droppable among this many of the likeliest; 0 drops none.
+        mask_p: the same among the likeliest that together reach this probability.
+    """
+
+    droppable: Tensor
+    top_k: int = 0
+    top_p: float = 1.0
+    mask_k: int = 0
+    mask_p: float = 0.0
+
+    @classmethod
+    def of(cls, config: InferenceConfig, vocabulary: Vocabulary) -> Self:
+        """Those of a request."""
+        droppable = torch.zeros(len(vocabulary), dtype=torch.bool)
+        for type_ in DROPPABLE_TYPES:
+            droppable[vocabulary.span(type_)] = True
+        return cls(droppable, config.top_k, config.top_p, config.mask_k, config.mask_p)
+
+    def apply(self, probs: Tensor) -> Tensor:
+        """The filtered distribution of each row; rows never influence each other.
+
+        Of equally likely tokens the one with the lower id counts as the likelier. Where nothing
+        would be left, the row stays as it is.
+
+        Args:
+            probs: float32, (B, V).
+        """
+        if self.top_k == 0 and self.top_p >= 1 and self.mask_k == 0 and self.mask_p == 0:
+            return probs
+        ranked, order = probs.sort(dim=1, descending=True, stable=True)
+        kept = _normalised(self._likeliest(ranked))
+        varied = self._without_obvious(kept, self.droppable[order])
+        nothing = varied.sum(dim=1, keepdim=True) == 0
+        result = _normalised(torch.where(nothing, ranked, varied))
+        return torch.empty_like(probs).scatter_(1, order, result)
+
+    def _likeliest(self, ranked: Tensor) -> Tensor:
+        """Zero what ``top_k`` and ``top_p`` drop; both look at the whole distribution."""
+        dropped = torch.zeros_like(ranked, dtype=torch.bool)
+        if self.top_k > 0:
+            dropped[:, self.top_k :] = True
+        if self.top_p < 1:
+            dropped |= _mass_before(ranked) >= self.top_p
+        return ranked.masked_fill(dropped, 0)
+
+    def _without_obvious(self, ranked: Tensor, droppable: Tensor) -> Tensor:
+        """Zero what ``mask_k`` and ``mask_p`` drop of what is left."""
+        rank = torch.arange(ranked.shape[1], device=ranked.device)
+        candidates = (ranked > 0).sum(dim=1, keepdim=True)
+        obvious = (rank < self.mask_k) & (self.mask_k < candidates)
+        if self.mask_p > 0:
+            obvious |= (_mass_before(ranked) < self.mask_p) & (rank < candidates - 1)
+        return ranked.masked_fill(obvious & droppable, 0)
+
+
+def _mass_before(ranked: Tensor) -> Tensor:
+    """The probability of everything ranked before each token."""
+    return functional.pad(ranked.cumsum(dim=1)[:, :-1], (1, 0))
+
+
+def _normalised(probs: Tensor) -> Tensor:
+    return probs / probs.sum(dim=1, keepdim=True)
