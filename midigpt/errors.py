@@ -18,10 +18,7 @@ catch. Messages are one line, name the offending member or file, and say what is
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from midigpt.score import Score
+from typing import Any
 
 
 class MidiGPTError(Exception):
@@ -61,10 +58,11 @@ class GenerationCancelled(MidiGPTError):  # noqa: N818 - its name in the public 
 
     Attributes:
         partial: the score with everything written so far; bars not reached hold what was sent.
+            For several candidates it is the list of them, with such scores.
         gen_count: tokens sampled.
     """
 
-    def __init__(self, partial: Score, gen_count: int) -> None:
+    def __init__(self, partial: Any, gen_count: int) -> None:  # noqa: ANN401 - as just said
         super().__init__(f"cancelled after {gen_count} tokens")
         self.partial = partial
         self.gen_count = gen_count

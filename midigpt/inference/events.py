@@ -1,0 +1,170 @@
+"""What a run tells while it runs: notes as they come, progress, and steps that start over."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from midigpt.inference.loop import Row
+from midigpt.inference.plan import Step
+
+if TYPE_CHECKING:
+    from midigpt.inference.task import Task
+    from midigpt.tokens import Tokenizer
+
+logger = logging.getLogger("midigpt")
+
+INTERVAL = 0.25
+"""Seconds between two looks at what has been sampled."""
+
+PROGRESS = 32
+"""Tokens between two reports of progress."""
+
+NoteSink = Callable[[list[dict[str, int]]], None]
+
+_NOTE_ENDS = frozenset({"NoteOnset", "NoteDuration"})
+
+
+@dataclass(slots=True)
+class Sinks:
+    """Who is told. All are called on the thread of the run; what they raise ends it.
+
+    Attributes:
+        note: new notes, as dictionaries of track id, bar, pitch, onset and duration in ticks of
+            the answer, and velocity.
+        progress: called every 32 tokens.
+        retry: the number of the attempt that starts, from 2, and the bars by track id whose notes
+            are void.
+        prompt_state: what the first step shows the model. What it raises is logged.
+        attempt: every attempt when it has ended, accepted or not.
+    """
+
+    note: NoteSink | None = None
+    progress: Callable[[], None] | None = None
+    retry: Callable[[int, dict[int, list[int]]], None] | None = None
+    prompt_state: Callable[[dict[str, Any]], None] | None = None
+    attempt: Callable[[Step, Row], None] | None = None
+
+
+class Telling:
+    """Tells one candidate's story to the sinks.
+
+    Args:
+        sinks: who is told.
+        task: what is being done.
+        tokenizer: the tokenizer of the checkpoint.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        sinks: Sinks,
+        task: Task,
+        tokenizer: Tokenizer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sinks = sinks
+        self._task = task
+        self._tokenizer = tokenizer
+        self._types = tokenizer.vocabulary.types
+        self._clock = clock
+        self._looked = -INTERVAL
+        self._told: dict[tuple[int, int], int] = {}
+        self._tokens = 0
+        self._stated = False
+
+    def step_begins(self, step: Step) -> None:
+        """Before the first attempt at a step."""
+        if self._sinks.prompt_state is None or self._stated:
+            return
+        self._stated = True
+        try:
+            self._sinks.prompt_state(prompt_state(self._task, step))
+        except Exception:
+            logger.exception("the prompt state sink failed")
+
+    def attempt_begins(self, step: Step, attempt: int) -> None:
+        """Before an attempt, counted from 0."""
+        self._told = dict.fromkeys(step.targets, 0)
+        if attempt and self._sinks.retry is not None:
+            self._sinks.retry(attempt + 1, _by_id(self._task, step))
+
+    def token(self, step: Step, row: Row) -> None:
+        """After every token."""
+        self._tokens += 1
+        if self._sinks.progress is not None and self._tokens % PROGRESS == 0:
+            self._sinks.progress()
+        due = self._types[row.tokens[-1]] in _NOTE_ENDS
+        if self._sinks.note and due and self._clock() - self._looked >= INTERVAL:
+            self._look(self._sinks.note, step, row)
+
+    def attempt_ends(self, step: Step, row: Row) -> None:
+        """After an attempt, whatever came of it."""
+        if self._sinks.note:
+            self._look(self._sinks.note, step, row)
+        if self._sinks.attempt is not None:
+            self._sinks.attempt(step, row)
+
+    def _look(self, sink: NoteSink, step: Step, row: Row) -> None:
+        """Tell the notes that have come since the last look."""
+        self._looked = self._clock()
+        so_far = self._tokenizer.decode([*row.prompt.tokens, *row.tokens])
+        news = []
+        for part, bar in sorted(step.targets):
+            bars = so_far.tracks[row.prompt.order.index(part)].bars
+            index = bar - step.window[0]
+            notes = bars[index].notes if index < len(bars) else []
+            news += [
+                {
+                    "track": self._task.parts[part].id,
+                    "bar": bar,
+                    "pitch": note.pitch,
+                    "onset_ticks": note.onset_ticks,
+                    "duration_ticks": note.duration_ticks,
+                    "velocity": note.velocity,
+                    "delta": note.delta,
+                }
+                for note in notes[self._told[part, bar] :]
+            ]
+            self._told[part, bar] = len(notes)
+        if news:
+            sink(news)
+
+
+def prompt_state(task: Task, step: Step) -> dict[str, Any]:
+    """What a step shows the model, as JSON-ready data.
+
+    Per track and bar of the window: ``T`` is written, ``C`` is seen, ``M`` is hidden, and ``A`` is
+    hidden by attention.
+    """
+    start, end = step.window
+    hidden = "A" if task.config.mask_mode.startswith("attention") else "M"
+
+    def state(part: int, bar: int) -> str:
+        if (part, bar) in step.targets:
+            return "T"
+        return hidden if bar in task.parts[part].hidden else "C"
+
+    return {
+        "start_bar": start,
+        "end_bar": end,
+        "tracks": [
+            {
+                "id": part.id,
+                "is_agent": part.autoregressive,
+                "states": [state(t, bar) for bar in range(start, end)],
+            }
+            for t, part in enumerate(task.parts)
+        ],
+    }
+
+
+def _by_id(task: Task, step: Step) -> dict[int, list[int]]:
+    """The bars of a step by track id."""
+    bars: dict[int, list[int]] = {}
+    for part, bar in sorted(step.targets):
+        bars.setdefault(task.parts[part].id, []).append(bar)
+    return bars

@@ -1,0 +1,261 @@
+"""The decode loop: one turn samples one token for every row.
+
+A candidate is a generator. It yields the rows it wants sampled and is resumed when they are done;
+what it returns is its result. The loop neither knows nor cares whether its rows are candidates of
+one request, attempts at one step, or steps of different lengths: rows come and go.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from midigpt.errors import GenerationError
+from midigpt.inference import sampling
+from midigpt.inference.prompt import Prompt
+from midigpt.inference.rules import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from midigpt.inference.filters import Filters
+    from midigpt.model.decoder import Decoder
+
+    Mask = NDArray[np.bool_]
+
+R = TypeVar("R")
+
+
+class Status(Enum):
+    """How a row stands."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    TRUNCATED = "truncated"
+    CRASHED = "crash"
+    CANCELLED = "cancelled"
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One attempt at one step, being sampled.
+
+    Attributes:
+        prompt: what it starts from.
+        rules: its rules, having read the prompt.
+        temperature: its temperature.
+        place: seed, step and attempt: where its random numbers come from.
+        budget: the most tokens it may have.
+        weights: vectors (V,) that its probabilities are multiplied by, one after the other.
+        watch: told after every token.
+        tokens: what was sampled.
+        status: how it stands.
+        slot: its place in the decoder while it runs.
+        logits: (V,), for its next token while it runs.
+    """
+
+    prompt: Prompt
+    rules: Rules
+    temperature: float
+    place: tuple[int, int, int]
+    budget: int
+    weights: tuple[Tensor, ...] = ()
+    watch: Callable[[Row], None] = lambda _: None
+    tokens: list[int] = field(default_factory=list)
+    status: Status = Status.RUNNING
+    slot: int = -1
+    logits: Tensor | None = None
+
+    def push(self, token: int) -> None:
+        """Append a sampled token."""
+        self.tokens.append(token)
+        self.rules.advance(token)
+        if self.rules.complete(token):
+            self.status = Status.COMPLETE
+        elif len(self.tokens) >= self.budget:
+            self.status = Status.TRUNCATED
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a run has used so far, in seconds and tokens.
+
+    Attributes:
+        forward_s: time in the network.
+        encode_s: time spent on prompts.
+        decode_s: time spent on turning tokens into scores.
+        sampled: tokens sampled, in all rows and attempts.
+        prompt_tokens: length of the current prompt.
+        peak_tokens: the longest prompt together with what was sampled after it.
+        attempt: the attempt in progress, from 1.
+    """
+
+    forward_s: float = 0.0
+    encode_s: float = 0.0
+    decode_s: float = 0.0
+    sampled: int = 0
+    prompt_tokens: int = 0
+    peak_tokens: int = 0
+    attempt: int = 0
+
+
+Candidate = Generator[Sequence[Row], None, R]
+
+
+@dataclass(slots=True, eq=False)
+class _Seat(Generic[R]):
+    """A candidate in the loop: the rows it waits for, then its result."""
+
+    candidate: Candidate[R]
+    rows: Sequence[Row] = ()
+    result: R | GenerationError | None = None
+
+    def resume(self) -> Sequence[Row]:
+        """Let the candidate judge its rows; the rows it wants next, none when it has ended."""
+        try:
+            self.rows = next(self.candidate)
+        except StopIteration as end:
+            self.result, self.rows = end.value, ()
+        except GenerationError as error:
+            self.result, self.rows = error, ()
+        return self.rows
+
+    @property
+    def waits(self) -> bool:
+        """Whether any of its rows still runs."""
+        return any(row.status is Status.RUNNING for row in self.rows)
+
+
+class Loop:
+    """Runs candidates on one decoder.
+
+    Args:
+        decoder: holds the network and the rows' caches.
+        filters: the request's sampling filters.
+        cancelled: asked before every forward pass; True ends all rows where they stand.
+        counters: added to.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        filters: Filters,
+        cancelled: Callable[[], bool],
+        counters: Counters,
+    ) -> None:
+        self._decoder = decoder
+        self._filters = filters
+        self._cancelled = cancelled
+        self._counters = counters
+
+    @torch.inference_mode()
+    def run(self, candidates: Iterable[Candidate[R]]) -> list[R | GenerationError]:
+        """Run all candidates to their ends; the result, or the failure, of each."""
+        seats = [_Seat(candidate) for candidate in candidates]
+        live: list[Row] = []
+        going = list(seats)
+        while going:
+            starting = [row for seat in going if not seat.waits for row in seat.resume()]
+            going = [seat for seat in going if seat.rows]
+            self._start(starting, {row.slot for row in live})
+            live = self._turn([row for seat in going for row in seat.rows])
+        return [seat.result for seat in seats if seat.result is not None]
+
+    def _start(self, rows: Sequence[Row], taken: set[int]) -> None:
+        """Seat the rows in the decoder and read their prompts, equal ones only once."""
+        read: dict[Prompt, Row] = {}
+        free = (slot for slot in range(len(taken) + len(rows)) if slot not in taken)
+        for row in rows:
+            row.slot = next(free)
+            source = read.setdefault(row.prompt, row)
+            if source is row:
+                self._prefill(row)
+            elif source.status is Status.RUNNING:
+                self._decoder.fork(source.slot, [row.slot])
+                row.logits = source.logits
+            else:
+                row.status = source.status
+
+    def _prefill(self, row: Row) -> None:
+        def check() -> None:
+            if self._cancelled():
+                raise _Stopped
+
+        began = time.perf_counter()
+        try:
+            prompt = row.prompt
+            row.logits = self._decoder.prefill(row.slot, prompt.tokens, prompt.hidden, check)
+        except _Stopped:
+            row.status = Status.CANCELLED
+        self._counters.forward_s += time.perf_counter() - began
+
+    def _turn(self, rows: Sequence[Row]) -> list[Row]:
+        """Sample a token for every running row; the rows that run on, ready for the next one."""
+        rows = _running(rows)
+        if rows and self._cancelled():
+            for row in rows:
+                row.status = Status.CANCELLED
+        self._sample(_running(rows))
+        rows = _running(rows)
+        if rows:
+            self._step(rows)
+        return rows
+
+    def _sample(self, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        logits = torch.stack([row.logits for row in rows if row.logits is not None])
+        masks = np.empty(logits.shape, dtype=np.bool_)
+        for row, mask in zip(rows, masks, strict=True):
+            row.rules.mask(mask)
+        legal: Mask = np.any(masks, axis=1)
+        for row, possible in zip(rows, legal, strict=True):
+            if not possible:
+                row.status = Status.CRASHED
+        rows = _running(rows)
+        if not rows:
+            return
+        probs = self._probabilities(rows, logits, masks, legal)
+        numbers = [sampling.uniform(*row.place, len(row.tokens)) for row in rows]
+        for row, token in zip(rows, sampling.draw(probs, numbers), strict=True):
+            row.push(token)
+            self._counters.sampled += 1
+            row.watch(row)
+        longest = max(len(row.prompt.tokens) + len(row.tokens) for row in rows)
+        self._counters.peak_tokens = max(self._counters.peak_tokens, longest)
+
+    def _probabilities(
+        self, rows: Sequence[Row], logits: Tensor, masks: Mask, legal: Mask
+    ) -> Tensor:
+        """The final distribution of each row, (B, V); rows that may not sample are left out."""
+        temperatures = torch.tensor([[row.temperature] for row in rows], dtype=torch.float32)
+        keep = torch.from_numpy(legal)
+        probs = sampling.probabilities(logits[keep], torch.from_numpy(masks)[keep], temperatures)
+        for index, row in enumerate(rows):
+            for weights in row.weights:
+                probs[index] = sampling.reweight(probs[index : index + 1], weights)[0]
+        return self._filters.apply(probs)
+
+    def _step(self, rows: Sequence[Row]) -> None:
+        began = time.perf_counter()
+        logits = self._decoder.step([row.slot for row in rows], [row.tokens[-1] for row in rows])
+        for row, line in zip(rows, logits, strict=True):
+            row.logits = line
+        self._counters.forward_s += time.perf_counter() - began
+
+
+class _Stopped(Exception):  # noqa: N818 - a signal, not an error
+    """Raised inside a prefill to leave it."""
+
+
+def _running(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.status is Status.RUNNING]

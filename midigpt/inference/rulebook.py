@@ -1,0 +1,194 @@
+"""The rules of each step, drawn up from the task."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from midigpt.inference.constraints import (
+    BarValueConstraint,
+    DensityCap,
+    PolyphonyCap,
+    ValueConstraint,
+)
+from midigpt.inference.controls import PitchMask, Remix, RhythmMask
+from midigpt.inference.forcers import ExactRhythm, Variation, reference
+from midigpt.inference.rules import Allowed, MeterKeeper, Room, Rules
+from midigpt.tokens.types import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from midigpt.inference.language import Language
+    from midigpt.inference.plan import Step
+    from midigpt.inference.prompt import Prompt
+    from midigpt.inference.rules import Constraint
+    from midigpt.inference.task import Part, Task
+    from midigpt.score import Score
+
+logger = logging.getLogger("midigpt")
+
+
+class Rulebook:
+    """Draws up the rules of the steps of a task."""
+
+    def __init__(self, task: Task, language: Language) -> None:
+        self._task = task
+        self._language = language
+        self._vocabulary = language.tokenizer.vocabulary
+
+    def rules(
+        self, step: Step, grid: Score, prompt: Prompt, budget: int, later: int
+    ) -> Callable[[int], Rules]:
+        """A maker of the rules of a step's attempts, by the attempt's number.
+
+        Args:
+            step: the step.
+            grid: the working score at the tokenizer's resolution, for a remix to vary.
+            prompt: the prompt of the step.
+            budget: tokens an attempt may sample.
+            later: bars of later steps that must fit the same window.
+        """
+        window = step.window[1] - step.window[0]
+        grammar = self._language.grammar.rules(
+            exact_bars=window if step.autoregressive else None,
+            max_tracks=len(self._task.parts),
+            autoregressive=step.autoregressive,
+            strict=True,
+        )
+        ends = self._language.ends
+        common = Rules(
+            grammar.start(),
+            self._watching(step),
+            self._keeping(step),
+            Room(self._vocabulary, ends, budget, len(step.targets), later),
+            prompt.blocks,
+            ends,
+        )
+        common.read(prompt.tokens)
+        remix = self._control(step, "remix")
+        if remix is None:
+            return lambda _: common.copy()
+        varied = Remix.parse(remix)
+
+        return lambda attempt: common.copy(
+            first=self._variation(step, grid, varied, self._task.seed + attempt)
+        )
+
+    def weights(self, step: Step) -> tuple[Tensor, ...]:
+        """What multiplies the probabilities of the step's tokens, one vector (V,) at a time."""
+        found = []
+        pitches = self._control(step, "pitch_mask")
+        shape = PitchMask.parse(pitches).weights if pitches is not None else None
+        if shape is not None:
+            lowest = self._language.tokenizer.config.lowest_pitch
+            found.append(self._weighted("NoteOnset", shape[lowest:]))
+        rhythm = self._control(step, "rhythm_mask")
+        grid = RhythmMask.parse(rhythm).grid if rhythm is not None else None
+        if grid is not None:
+            spacing = grid.ticks(self._language.tokenizer.config.resolution)
+            off_grid = max(0.0, 1 - grid.strength)
+            positions = range(self._vocabulary.domain_size("TimeAbsolutePos"))
+            weights = [off_grid if tick % spacing else 1.0 for tick in positions]
+            found.append(self._weighted("TimeAbsolutePos", weights))
+        return tuple(found)
+
+    def _watching(self, step: Step) -> list[Constraint]:
+        """What sees the prompt as well."""
+        config, vocabulary = self._task.config, self._vocabulary
+        rules: list[Constraint] = []
+        if config.polyphony_hard_limit > 0:
+            rules.append(PolyphonyCap(vocabulary, config.polyphony_hard_limit))
+        if config.density_hard_limit > 0:
+            rules.append(DensityCap(vocabulary, config.density_hard_limit))
+        if step.autoregressive and self._task.parts[step.active_track].full:
+            rules += self._asked(self._task.parts[step.active_track], step.window[0])
+        return [*rules, Allowed(self._allowed(step))]
+
+    def _asked(self, part: Part, start: int) -> list[Constraint]:
+        """The values asked of a track that is written from its first bar on."""
+        vocabulary = self._vocabulary
+        last = len(self._task.parts) - 1
+        asked: list[Constraint] = [
+            ValueConstraint(vocabulary, self._token_type(name), level)
+            for name, level in part.attributes.items()
+            # its type is that of every note's duration, and no header has room for it
+            if self._token_type(name) != "NoteDuration"
+        ]
+        if "time_signature" in part.controls:
+            asked.append(ValueConstraint(vocabulary, "TimeSig", part.controls["time_signature"]))
+        for bar, levels in part.bar_attributes.items():
+            asked += [
+                BarValueConstraint(vocabulary, self._token_type(name), level, last, bar - start)
+                for name, level in levels.items()
+            ]
+        asked += [
+            BarValueConstraint(vocabulary, "TimeSig", control["time_signature"], last, bar - start)
+            for bar, control in part.bar_controls.items()
+            if "time_signature" in control
+        ]
+        return asked
+
+    def _token_type(self, name: str) -> str:
+        return canonical(self._language.analyzer[name].token_type)
+
+    def _allowed(self, step: Step) -> np.ndarray:
+        """All tokens but those that the request switches off or masks."""
+        vocabulary = self._vocabulary
+        allowed = np.ones(len(vocabulary), dtype=np.bool_)
+        off = [] if self._task.velocity else ["VelocityLevel"]
+        off += [] if self._task.microtiming else ["Delta", "DeltaDirection"]
+        for type_ in off:
+            allowed[vocabulary.span(type_)] = False
+        pitches = self._control(step, "pitch_mask")
+        kept = PitchMask.parse(pitches).allowed if pitches is not None else None
+        if kept is not None:
+            onsets = vocabulary.span("NoteOnset")
+            lowest = self._language.tokenizer.config.lowest_pitch
+            count = onsets.stop - onsets.start
+            allowed[onsets] = [pitch in kept for pitch in range(lowest, lowest + count)]
+        return allowed
+
+    def _keeping(self, step: Step) -> list[Constraint]:
+        """What sees only what is sampled."""
+        rules: list[Constraint] = []
+        rhythm = self._control(step, "rhythm_mask")
+        schedule = RhythmMask.parse(rhythm).positions if rhythm is not None else None
+        if schedule is not None:
+            rules.append(ExactRhythm(self._vocabulary, schedule))
+        if self._task.meter is not None:
+            rules.append(MeterKeeper(self._vocabulary, self._task.meter))
+        return rules
+
+    def _variation(self, step: Step, grid: Score, remix: Remix, seed: int) -> Variation:
+        (track,) = {track for track, _ in step.targets}
+        bars = [grid.tracks[track].bars[bar] for _, bar in sorted(step.targets)]
+        return Variation(
+            self._vocabulary,
+            reference(bars, self._language.tokenizer.config.lowest_pitch),
+            remix.amount,
+            durations=remix.mode == "full",
+            drum=self._task.parts[track].drum,
+            seed=seed,
+        )
+
+    def _control(self, step: Step, name: str) -> Any:  # noqa: ANN401 - as sent in the request
+        """The control that the step's tracks agree on; None if they have none or disagree."""
+        parts = [self._task.parts[track] for track in sorted({track for track, _ in step.targets})]
+        values = [part.controls.get(name) for part in parts]
+        if any(value != values[0] for value in values) or (name == "remix" and len(values) > 1):
+            ids = ", ".join(str(part.id) for part in parts)
+            logger.warning("%s is left out of a step: tracks %s do not agree on it", name, ids)
+            return None
+        return values[0]
+
+    def _weighted(self, type_: str, weights: Sequence[float]) -> Tensor:
+        span = self._vocabulary.span(type_)
+        vector = torch.ones(len(self._vocabulary))
+        vector[span] = torch.tensor(weights[: span.stop - span.start], dtype=torch.float32)
+        return vector

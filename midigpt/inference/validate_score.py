@@ -1,0 +1,93 @@
+"""What the score must look like, and what in it the checkpoint cannot say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from midigpt.errors import RequestValidationError
+from midigpt.inference.reading import Place, listed, shown
+
+if TYPE_CHECKING:
+    from midigpt.score import Bar, Score
+    from midigpt.tokens import EncoderConfig
+
+
+def check_bars(score: Score, window: int, encoder: EncoderConfig) -> None:
+    """Check that all tracks have the same number of bars, enough for the window.
+
+    Raises:
+        RequestValidationError: they have not.
+    """
+    lengths = [len(track.bars) for track in score.tracks]
+    if not lengths:
+        raise RequestValidationError("score.tracks is empty; it must have at least one track")
+    if min(lengths) == 0:
+        _reject_length(lengths, lengths.index(0))
+    if min(lengths) < max(lengths):
+        _reject_length(lengths, next(t for t, bars in enumerate(lengths) if bars != lengths[0]))
+    if lengths[0] < window:
+        sizes = listed(encoder.num_bars_map or ["any"])
+        raise RequestValidationError(
+            f"config.model_dim is {window}, but the score has only {lengths[0]} bars; pad it with"
+            f" empty bars or choose a smaller window (those of this checkpoint: {sizes})"
+        )
+
+
+def _reject_length(lengths: list[int], track: int) -> None:
+    place = Place(f"score.tracks[{track}].bars", track)
+    raise RequestValidationError(
+        f"{place} has {lengths[track]} bars; it must be the same positive number for all tracks,"
+        f" which have {listed(lengths)}"
+    )
+
+
+def check_meters(score: Score, encoder: EncoderConfig) -> None:
+    """Check that the checkpoint has a token for every meter.
+
+    Raises:
+        RequestValidationError: it has not.
+    """
+    meters = encoder.time_signatures or ()
+    known = {*meters}
+    for t, track in enumerate(score.tracks if known else ()):
+        for b, bar in enumerate(track.bars):
+            meter = (bar.ts_numerator, bar.ts_denominator)
+            if meter not in known and all(meter):
+                raise RequestValidationError(
+                    f"{Place(f'score.tracks[{t}].bars[{b}]', t, b)} is in"
+                    f" {shown_meter(meter)}; it must be in one of"
+                    f" {listed(map(shown_meter, meters))}"
+                )
+
+
+def shown_meter(meter: tuple[int, int]) -> str:
+    """A meter as musicians write it."""
+    return f"{shown(meter[0])}/{shown(meter[1])}"
+
+
+def note_warnings(score: Score, encoder: EncoderConfig) -> list[str]:
+    """What the checkpoint will not see as it is written, counted."""
+    lowest, highest = encoder.pitch_range
+    pitches = durations = onsets = 0
+    for track in score.tracks:
+        for bar in track.bars:
+            end = _ticks(bar, score.resolution)
+            for note in bar.notes:
+                pitches += not lowest <= note.pitch <= highest
+                durations += note.duration_ticks <= 0
+                onsets += not 0 <= note.onset_ticks < end
+    programs = sum(not 0 <= track.instrument <= 127 for track in score.tracks)
+    counts = (
+        (pitches, f"of note pitches outside {lowest}..{highest}, the range of this checkpoint"),
+        (programs, "of track instruments outside 0..127, read as 0"),
+        (durations, "of note duration_ticks below 1, read as the shortest duration"),
+        (onsets, "of note onset_ticks outside their bar, moved to the nearest position"),
+    )
+    return [f"score: {count} {what}" for count, what in counts if count]
+
+
+def _ticks(bar: Bar, resolution: int) -> int:
+    """Length of a bar; 0 where the meter makes no sense."""
+    if bar.ts_denominator == 0:
+        return 0
+    return 4 * resolution * bar.ts_numerator // bar.ts_denominator

@@ -1,0 +1,38 @@
+"""A decoder without a network."""
+
+import torch
+
+
+class FakeDecoder:
+    """Its logits are random numbers that depend on nothing but the row's tokens."""
+
+    def __init__(self, vocab_size, context=2048):
+        self.vocab_size = vocab_size
+        self.context = context
+        self.rows = {}
+        self.prefills = []
+        self.forks = []
+
+    def prefill(self, row, tokens, hidden=(), check=None):
+        if check is not None:
+            check()
+        self.rows[row] = list(tokens)
+        self.prefills.append((row, tuple(tokens), tuple(hidden)))
+        return self.logits(row)
+
+    def fork(self, source, rows):
+        for row in rows:
+            self.rows[row] = list(self.rows[source])
+        self.forks.append((source, list(rows)))
+
+    def step(self, rows, tokens):
+        for row, token in zip(rows, tokens, strict=True):
+            self.rows[row].append(token)
+        return torch.stack([self.logits(row) for row in rows])
+
+    def rewind(self, row, length):
+        del self.rows[row][length:]
+
+    def logits(self, row):
+        seed = hash(tuple(self.rows[row])) % 2**31
+        return torch.randn(self.vocab_size, generator=torch.Generator().manual_seed(seed))
