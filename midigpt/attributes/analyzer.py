@@ -134,9 +134,9 @@ class AttributeAnalyzer:
         table = NoteTable(score)
         result = [TrackLevels({}, [{} for _ in track.bars]) for track in score.tracks]
         every_bar = [bar for levels in result for bar in levels.bars]
-        of_track = [[a.applies_to(track) for track in score.tracks] for a in self.attributes]
         bar_track = table.bar_track.tolist()
-        for attribute, applies in zip(self.attributes, of_track, strict=True):
+        for attribute in self.attributes:
+            applies = [attribute.applies_to(track) for track in score.tracks]
             measured = attribute.levels(attribute.measure(table)).tolist()
             if attribute.level == "track":
                 for t, level in enumerate(measured):

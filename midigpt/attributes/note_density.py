@@ -27,8 +27,8 @@ _NAMES: dict[Level, tuple[str, str]] = {
 
 
 def _read_bounds() -> IntArray:
-    data = resources.files("midigpt.attributes").joinpath("density_quantiles.json").read_text()
-    rows = json.loads(data)["thresholds"]
+    data = resources.files("midigpt.attributes").joinpath("density_quantiles.json")
+    rows = json.loads(data.read_text(encoding="utf-8"))["thresholds"]
     return np.array([rows[str(row)] for row in range(_DRUMS + 1)], np.int64)
 
 

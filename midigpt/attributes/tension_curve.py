@@ -29,7 +29,7 @@ _STEPS = np.arange(float(WINDOW))
 
 
 def _slope_weights(length: int) -> FloatArray:
-    x: FloatArray = np.arange(length) - (length - 1) / 2
+    x = np.arange(float(length)) - (length - 1) / 2
     return x / max(float(x @ x), 0.5)
 
 

@@ -162,14 +162,17 @@ def _tempo(line: Line) -> FloatArray:
 
 def _dissonance(line: Line) -> FloatArray:
     """The roughness of every onset: the sum over all its pairs of notes."""
-    lowest = line.pitch.min()
-    span = int(line.pitch.max() - lowest) + 1
     chord = np.cumsum(np.diff(line.onset, prepend=-1) != 0) - 1
-    notes = np.zeros((len(line.chords), span))
-    np.add.at(notes, (chord, line.pitch - lowest), 1)
-    semitones = np.arange(span) - np.arange(span)[:, None]
-    roughness = np.triu(_ROUGHNESS[semitones % 12])
-    return line.held(line.onset[line.chords], ((notes @ roughness) * notes).sum(axis=1))
+    span = int(line.pitch.max()) + 1
+    places, notes = np.unique(chord * span + line.pitch, return_counts=True)
+    chord, pitch = np.divmod(places, span)
+    roughness: FloatArray = np.zeros(len(line.chords))
+    for apart in range(1, int(np.bincount(chord).max())):
+        lower, upper = slice(None, -apart), slice(apart, None)
+        pairs = notes[lower] * notes[upper] * (chord[lower] == chord[upper])
+        rough = pairs * _ROUGHNESS[(pitch[upper] - pitch[lower]) % 12]
+        roughness += np.bincount(chord[lower], rough, len(roughness))
+    return line.held(line.onset[line.chords], roughness)
 
 
 def _harmony(line: Line) -> FloatArray:

@@ -25,8 +25,6 @@ PROGRESS = 32
 
 NoteSink = Callable[[list[dict[str, int]]], None]
 
-_NOTE_ENDS = frozenset({"NoteOnset", "NoteDuration"})
-
 
 @dataclass(slots=True)
 class Sinks:
@@ -97,9 +95,12 @@ class Telling:
         self._tokens += 1
         if self._sinks.progress is not None and self._tokens % PROGRESS == 0:
             self._sinks.progress()
-        due = self._types[row.tokens[-1]] in _NOTE_ENDS
-        if self._sinks.note and due and self._clock() - self._looked >= INTERVAL:
-            self._look(self._sinks.note, step, row)
+        sink = self._sinks.note
+        note_ends = "NoteOnset" if row.rules.grammar.drum else "NoteDuration"
+        if sink is None or self._types[row.tokens[-1]] != note_ends:
+            return
+        if self._clock() - self._looked >= INTERVAL:
+            self._look(sink, step, row)
 
     def attempt_ends(self, step: Step, row: Row) -> None:
         """After an attempt, whatever came of it."""

@@ -1,38 +1,18 @@
 """Whole generations, token by token, against recorded ones."""
 
 from collections import Counter
-from functools import cache
 
 import pytest
 
 from midigpt import Score
 from midigpt.inference import GenerationRequest
-from midigpt.inference.engine import InferenceEngine
-from midigpt.inference.language import Language
-from tests.contract.vectors import FOLDER, load, needs_vectors, rows
+from tests.contract.engines import engine, notes, planner
+from tests.contract.vectors import needs_vectors, rows
 
 pytestmark = needs_vectors
 
 REPAIRED = {"Q-03", "Q-04", "Q-05", "Q-06", "Q-11", "Q-12"}
 """Defects whose corrected fields are the ones to match; of other rows either set will do."""
-
-
-@cache
-def engine(checkpoint):
-    path = FOLDER / "inference" / "checkpoints" / f"{checkpoint}.safetensors"
-    return InferenceEngine.from_checkpoint(path, device="cpu")
-
-
-class Unlimited:
-    """A decoder for sessions that only plan."""
-
-    context = 10**9
-
-
-@cache
-def planner(encoder):
-    language = Language.of(load("inference/encoders.json")[encoder])
-    return InferenceEngine(language, Unlimited())
 
 
 def attempts_of(session):
@@ -82,12 +62,6 @@ def expected_sets(row):
     names = ("steps", "result", "gen_count", "truncated")
     corrected = tuple(row[f"{name}_corrected"] for name in names)
     return [corrected] if REPAIRED & set(row["quirks"]) else [corrected, plain]
-
-
-def notes(bar):
-    return [
-        (n["pitch"], n["velocity"], n["onset_ticks"], n["duration_ticks"]) for n in bar["notes"]
-    ]
 
 
 @pytest.mark.parametrize("row", rows("inference/greedy.jsonl"), ids=lambda row: row["id"])
