@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from midigpt.inference.loop import Row
 from midigpt.inference.plan import Step
+from midigpt.inference.token_log import RunLog, TokenLogger
 
 if TYPE_CHECKING:
+    from midigpt.inference.rules import Mask
     from midigpt.inference.task import Task
     from midigpt.tokens import Tokenizer
 
@@ -38,6 +40,7 @@ class Sinks:
             are void.
         prompt_state: what the first step shows the model. What it raises is logged.
         attempt: every attempt when it has ended, accepted or not.
+        tokens: gets every token, with what could have come instead.
     """
 
     note: NoteSink | None = None
@@ -45,6 +48,7 @@ class Sinks:
     retry: Callable[[int, dict[int, list[int]]], None] | None = None
     prompt_state: Callable[[dict[str, Any]], None] | None = None
     attempt: Callable[[Step, Row], None] | None = None
+    tokens: TokenLogger | None = None
 
 
 class Telling:
@@ -68,6 +72,7 @@ class Telling:
         self._task = task
         self._tokenizer = tokenizer
         self._types = tokenizer.vocabulary.types
+        self._log = RunLog(sinks.tokens, task, tokenizer) if sinks.tokens is not None else None
         self._clock = clock
         self._looked = -INTERVAL
         self._told: dict[tuple[int, int], int] = {}
@@ -90,8 +95,10 @@ class Telling:
         if attempt and self._sinks.retry is not None:
             self._sinks.retry(attempt + 1, _by_id(self._task, step))
 
-    def token(self, step: Step, row: Row) -> None:
-        """After every token."""
+    def token(self, step: Step, row: Row, legal: Mask) -> None:
+        """After every token, which was drawn from a legal set (V,)."""
+        if self._log is not None:
+            self._log.token(row, legal, self._tokens)
         self._tokens += 1
         if self._sinks.progress is not None and self._tokens % PROGRESS == 0:
             self._sinks.progress()
@@ -104,6 +111,8 @@ class Telling:
 
     def attempt_ends(self, step: Step, row: Row) -> None:
         """After an attempt, whatever came of it."""
+        if self._log is not None:
+            self._log.attempt(step, row, self._tokens)
         if self._sinks.note:
             self._look(self._sinks.note, step, row)
         if self._sinks.attempt is not None:

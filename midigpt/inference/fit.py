@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
+from midigpt.errors import RequestValidationError
 from midigpt.inference.plan import Step
 from midigpt.inference.prompt import Prompt, build, with_levels
 from midigpt.inference.roles import relevance
-from midigpt.inference.run import Splits, window_steps
+from midigpt.inference.steps import Splits, room_for, window_sizes, window_steps
 from midigpt.inference.task import Task
 from midigpt.score import Score
 
@@ -36,11 +37,13 @@ class Fitted:
         task: without the tracks that were dropped.
         splits: step sizes for what the request left to the engine.
         dropped: ids of the dropped tracks.
+        tight: whether some step still leaves no room for a bar at the request's own window.
     """
 
     task: Task
     splits: Splits
     dropped: list[int]
+    tight: bool
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,9 @@ def fit(task: Task, score: Score, language: Language, decoder: Decoder) -> Fitte
     for _ in range(_ROUNDS):
         measured = measure(task, score, splits, language)
         room = decoder.context
-        if all(m.need < room for m in measured):
-            return Fitted(task, splits, [])
         drops: list[int] = []
+        if all(m.need < room for m in measured):
+            break
         if task.config.context != "all":
             drops = _drop(measured, _drop_order(task, score, measured, decoder), room)
             if all(m.need_without(drops) < room for m in measured):
@@ -81,9 +84,41 @@ def fit(task: Task, score: Score, language: Language, decoder: Decoder) -> Fitte
         if smaller is None:
             break
         splits, drops = smaller, []
-    dropped = sorted(task.parts[part].id for part in drops)
     kept = task.without(drops, score, language.tokenizer) if drops else task
-    return Fitted(kept, splits, dropped)
+    tight = any(_leaves_no_room(m, decoder.context, drops) for m in measured)
+    return Fitted(kept, splits, sorted(task.parts[part].id for part in drops), tight)
+
+
+def refuse_what_never_fits(fitted: Fitted, score: Score, language: Language, context: int) -> None:
+    """Refuse a task of which some step leaves no room for a bar, even at the smallest window.
+
+    Raises:
+        RequestValidationError: it is such a task.
+    """
+    if not fitted.tight:
+        return
+    smallest = window_sizes(fitted.task, language.tokenizer)[-1]
+    task = replace(fitted.task, window=smallest)
+    for measured in measure(task, score, fitted.splits, language):
+        if _leaves_no_room(measured, context):
+            raise RequestValidationError(_too_long(task, measured, context))
+
+
+def _leaves_no_room(measured: Measured, room: int, dropped: Iterable[int] = ()) -> bool:
+    """Whether not even one bar can be written."""
+    prompt = len(measured.prompt.tokens) - sum(measured.tokens[part] for part in dropped)
+    return prompt + room_for(measured.step, 1) >= room
+
+
+def _too_long(task: Task, measured: Measured, room: int) -> str:
+    start, end = measured.step.window
+    longest = max(measured.tokens, key=lambda part: measured.tokens[part])
+    return (
+        f"score: bars {start} to {end - 1} take {len(measured.prompt.tokens)} of the model's "
+        f"{room} tokens, which leaves no room to write (most of them, "
+        f"{measured.tokens[longest]}, are track_id={task.parts[longest].id}); ignore tracks, or "
+        "let them be dropped with context"
+    )
 
 
 def measure(task: Task, score: Score, splits: Splits, language: Language) -> list[Measured]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -56,11 +57,11 @@ class Row:
         place: seed, step and attempt: where its random numbers come from.
         budget: the most tokens it may have.
         weights: vectors (V,) that its probabilities are multiplied by, one after the other.
-        watch: told after every token.
+        watch: told after every token, with the legal set (V,) that it was drawn from.
         tokens: what was sampled.
         status: how it stands.
         slot: its place in the decoder while it runs.
-        logits: (V,), for its next token while it runs.
+        logits: (V,), for its next token while it runs; right after a draw those of the drawn one.
     """
 
     prompt: Prompt
@@ -69,11 +70,11 @@ class Row:
     place: tuple[int, int, int]
     budget: int
     weights: tuple[Tensor, ...] = ()
-    watch: Callable[[Row], None] = lambda _: None
+    watch: Callable[[Row, Mask], None] = lambda *_: None
     tokens: list[int] = field(default_factory=list)
     status: Status = Status.RUNNING
     slot: int = -1
-    logits: Tensor | None = None
+    logits: Tensor = field(default_factory=partial(torch.empty, 0))
 
     def push(self, token: int) -> None:
         """Append a sampled token."""
@@ -163,11 +164,16 @@ class Loop:
         seats = [_Seat(candidate) for candidate in candidates]
         live: list[Row] = []
         going = list(seats)
+        used: set[int] = set()
         while going:
             starting = [row for seat in going if not seat.waits for row in seat.resume()]
             going = [seat for seat in going if seat.rows]
             self._start(starting, {row.slot for row in live})
             live = self._turn([row for seat in going for row in seat.rows])
+            used |= {row.slot for row in starting if row.logits is not None}
+        # the first row keeps its prompt for the next run, the others give back their memory
+        for slot in used - {0}:
+            self._decoder.rewind(slot, 0)
         return [seat.result for seat in seats if seat.result is not None]
 
     def _start(self, rows: Sequence[Row], taken: set[int]) -> None:
@@ -213,7 +219,7 @@ class Loop:
     def _sample(self, rows: Sequence[Row]) -> None:
         if not rows:
             return
-        logits = torch.stack([row.logits for row in rows if row.logits is not None])
+        logits = torch.stack([row.logits for row in rows])
         masks = np.empty(logits.shape, dtype=np.bool_)
         for row, mask in zip(rows, masks, strict=True):
             row.rules.mask(mask)
@@ -226,10 +232,11 @@ class Loop:
             return
         probs = self._probabilities(rows, logits, masks, legal)
         numbers = [sampling.uniform(*row.place, len(row.tokens)) for row in rows]
-        for row, token in zip(rows, sampling.draw(probs, numbers), strict=True):
+        tokens = sampling.draw(probs, numbers)
+        for row, token, mask in zip(rows, tokens, masks[legal], strict=True):
             row.push(token)
             self._counters.sampled += 1
-            row.watch(row)
+            row.watch(row, mask)
         longest = max(len(row.prompt.tokens) + len(row.tokens) for row in rows)
         self._counters.peak_tokens = max(self._counters.peak_tokens, longest)
 

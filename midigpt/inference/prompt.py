@@ -76,7 +76,9 @@ def with_levels(task: Task, score: Score, analyzer: AttributeAnalyzer) -> Score:
     return Score(tracks, score.resolution, score.tempo)
 
 
-def build(task: Task, step: Step, grid: Score, tokenizer: Tokenizer) -> Prompt:
+def build(
+    task: Task, step: Step, grid: Score, tokenizer: Tokenizer, *, forgotten: int = 0
+) -> Prompt:
     """The prompt of a step.
 
     Args:
@@ -84,10 +86,12 @@ def build(task: Task, step: Step, grid: Score, tokenizer: Tokenizer) -> Prompt:
         step: the step.
         grid: the working score with levels, at the tokenizer's resolution.
         tokenizer: the tokenizer of the checkpoint.
+        forgotten: bars before this one are shown empty, for want of room.
     """
     order = prompt_order(len(task.parts), step)
     window = Score(
-        [_window_track(grid.tracks[t], task.parts[t], step, t) for t in order], grid.resolution
+        [_window_track(grid.tracks[t], task.parts[t], step, t, forgotten) for t in order],
+        grid.resolution,
     )
     encoded = tokenizer.encode(window, _options(task, step, order), compute_attributes=False)
     tokens = encoded.tokens
@@ -140,11 +144,11 @@ def _asked(part: Part, analyzer: AttributeAnalyzer) -> dict[str, int]:
     }
 
 
-def _window_track(track: Track, part: Part, step: Step, index: int) -> Track:
+def _window_track(track: Track, part: Part, step: Step, index: int, forgotten: int) -> Track:
     start, end = step.window
     bars = [
         Bar(
-            [] if (index, b) in step.targets else bar.notes,
+            [] if (index, b) in step.targets or b < forgotten else bar.notes,
             bar.ts_numerator,
             bar.ts_denominator,
             bar.beat_length,
@@ -152,7 +156,12 @@ def _window_track(track: Track, part: Part, step: Step, index: int) -> Track:
         )
         for b, bar in enumerate(track.bars[start:end], start)
     ]
-    return Track(bars, track.instrument, track.track_type, shift_bars(track.attributes, -start))
+    attributes = {
+        key: level
+        for key, level in track.attributes.items()
+        if (place := split_bar_key(key)) is None or place[1] >= forgotten
+    }
+    return Track(bars, track.instrument, track.track_type, shift_bars(attributes, -start))
 
 
 def _options(task: Task, step: Step, order: tuple[int, ...]) -> EncodeOptions:

@@ -54,23 +54,10 @@ class Rulebook:
             budget: tokens an attempt may sample.
             later: bars of later steps that must fit the same window.
         """
-        window = step.window[1] - step.window[0]
-        grammar = self._language.grammar.rules(
-            exact_bars=window if step.autoregressive else None,
-            max_tracks=len(self._task.parts),
-            autoregressive=step.autoregressive,
-            strict=True,
+        room = Room(
+            self._vocabulary, self._language.ends, budget, bars=len(step.targets), later=later
         )
-        ends = self._language.ends
-        common = Rules(
-            grammar.start(),
-            self._watching(step),
-            self._keeping(step),
-            Room(self._vocabulary, ends, budget, len(step.targets), later),
-            prompt.blocks,
-            ends,
-        )
-        common.read(prompt.tokens)
+        common = self._rules(step, prompt, self._watching(step), self._keeping(step), room)
         remix = self._control(step, "remix")
         if remix is None:
             return lambda _: common.copy()
@@ -79,6 +66,11 @@ class Rulebook:
         return lambda attempt: common.copy(
             first=self._variation(step, grid, varied, self._task.seed + attempt)
         )
+
+    def plain_rules(self, step: Step, prompt: Prompt) -> Rules:
+        """The grammar and the limits on the number of notes, and nothing else."""
+        boundless = Room(self._vocabulary, self._language.ends, budget=0, bars=1, later=0)
+        return self._rules(step, prompt, self._caps(), [], boundless)
 
     def weights(self, step: Step) -> tuple[Tensor, ...]:
         """What multiplies the probabilities of the step's tokens, one vector (V,) at a time."""
@@ -98,14 +90,39 @@ class Rulebook:
             found.append(self._weighted("TimeAbsolutePos", weights))
         return tuple(found)
 
-    def _watching(self, step: Step) -> list[Constraint]:
-        """What sees the prompt as well."""
+    def _rules(
+        self,
+        step: Step,
+        prompt: Prompt,
+        watching: Sequence[Constraint],
+        forcing: Sequence[Constraint],
+        room: Room,
+    ) -> Rules:
+        """The grammar of a step and these constraints, having read the prompt."""
+        window = step.window[1] - step.window[0]
+        grammar = self._language.grammar.rules(
+            exact_bars=window if step.autoregressive else None,
+            max_tracks=len(self._task.parts),
+            autoregressive=step.autoregressive,
+            strict=True,
+        )
+        ends = self._language.ends
+        rules = Rules(grammar.start(), watching, forcing, room, prompt.blocks, ends)
+        rules.read(prompt.tokens)
+        return rules
+
+    def _caps(self) -> list[Constraint]:
         config, vocabulary = self._task.config, self._vocabulary
         rules: list[Constraint] = []
         if config.polyphony_hard_limit > 0:
             rules.append(PolyphonyCap(vocabulary, config.polyphony_hard_limit))
         if config.density_hard_limit > 0:
             rules.append(DensityCap(vocabulary, config.density_hard_limit))
+        return rules
+
+    def _watching(self, step: Step) -> list[Constraint]:
+        """What sees the prompt as well."""
+        rules = self._caps()
         if step.autoregressive and self._task.parts[step.active_track].full:
             rules += self._asked(self._task.parts[step.active_track], step.window[0])
         return [*rules, Allowed(self._allowed(step))]

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LEAST_BAR = 16
 """Tokens in which any bar can be opened, given a note and closed, wherever it stands."""
 
+LEAST_HEADER = 8
+"""Tokens in which a track can be given its attributes and closed."""
+
 FREE_BAR = 256
 """No bar is asked to end before it has this many tokens, unless others need the room."""
 
@@ -151,8 +154,9 @@ class Ends:
 class Room:
     """Keeps one bar from using up the tokens of the bars still to come.
 
-    A bar that has had its share must end as soon as the grammar lets it. Where there is not room
-    for even the shortest bars it stands back, and the step runs until its budget is used up.
+    A bar that has had its share must end as soon as the grammar lets it. Bars of later steps give
+    way first. Where there is not room for even the shortest bars of this step it stands back, and
+    the step runs until its budget is used up.
 
     A bar counts as long as it may become when a later prompt tells it again: with its notes in
     another order, each of them may need its velocity.
@@ -175,10 +179,9 @@ class Room:
         self._ends = ends
         self._left = budget
         self._bars = bars
-        self._later = later
+        self._later = min(later, max(0, budget // LEAST_BAR - bars))
         self._used = 0
-        enough = budget >= LEAST_BAR * (bars + later)
-        self._share = self._fair_share() if enough else None
+        self._share = self._fair_share() if budget >= LEAST_BAR * bars else None
 
     def advance(self, token: int) -> None:
         """Observe a sampled token."""

@@ -14,9 +14,9 @@ from midigpt.inference.checks import rejections
 from midigpt.inference.events import Telling
 from midigpt.inference.loop import Row, Status
 from midigpt.inference.merge import merge, restore
-from midigpt.inference.plan import plan, shuffled
 from midigpt.inference.prompt import build, with_levels
 from midigpt.inference.rulebook import Rulebook
+from midigpt.inference.steps import room_for, window_sizes, window_steps
 from midigpt.score import Score
 
 if TYPE_CHECKING:
@@ -27,17 +27,10 @@ if TYPE_CHECKING:
     from midigpt.inference.loop import Candidate, Counters
     from midigpt.inference.plan import Step
     from midigpt.inference.prompt import Prompt
+    from midigpt.inference.steps import Splits
     from midigpt.inference.task import Task
 
 logger = logging.getLogger("midigpt")
-
-
-@dataclass(frozen=True)
-class Splits:
-    """Step sizes where the request left them to the engine; 0 is the planner's own choice."""
-
-    bars_per_step: int = 0
-    tracks_per_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,27 +48,6 @@ class Result:
     cancelled: bool
 
 
-def window_steps(
-    task: Task, window: int, splits: Splits, done: frozenset[tuple[int, int]], bars: int
-) -> list[Step]:
-    """The steps for what is left to write, in the order they are taken."""
-    config = task.config
-    steps = plan(
-        [
-            [b in part.bars and (t, b) not in done for b in range(bars)]
-            for t, part in enumerate(task.parts)
-        ],
-        [part.autoregressive for part in task.parts],
-        [False] * len(task.parts),
-        window=window,
-        bars_per_step=task.bars_per_step or splits.bars_per_step,
-        tracks_per_step=task.tracks_per_step or splits.tracks_per_step,
-        ar_overlap=config.ar_overlap,
-        min_overlap=config.min_overlap_bars,
-    )
-    return shuffled(steps, task.seed) if config.shuffle else steps
-
-
 class Run:
     """One candidate on its way.
 
@@ -88,6 +60,7 @@ class Run:
         counters: added to.
         cancelled: whether to stop.
         sinks: who is told what happens.
+        warn: told what the caller should know about the result.
 
     Attributes:
         seed: the candidate's seed.
@@ -105,6 +78,7 @@ class Run:
         counters: Counters,
         cancelled: Callable[[], bool],
         sinks: Sinks,
+        warn: Callable[[str], None],
     ) -> None:
         self.seed = task.seed
         self._task = task
@@ -115,6 +89,7 @@ class Run:
         self._context = context
         self._counters = counters
         self._cancelled = cancelled
+        self._warn = warn
         self._telling = Telling(sinks, task, language.tokenizer)
         self._rulebook = Rulebook(task, language)
         tracks = [score.tracks[part.id] for part in task.parts]
@@ -126,7 +101,7 @@ class Run:
 
     def candidate(self) -> Candidate[Result]:
         """Go through the windows, largest first, until everything is written."""
-        sizes = self._window_sizes()
+        sizes = window_sizes(self._task, self._tokenizer)
         for size in sizes:
             status = yield from self._window(size, smallest=size == sizes[-1])
             if status is not Status.TRUNCATED:
@@ -136,11 +111,6 @@ class Run:
             f"no window fits: the prompt of a {sizes[-1]}-bar window leaves no room to write in "
             f"the {self._context} tokens of the model; send fewer tracks or notes"
         )
-
-    def _window_sizes(self) -> list[int]:
-        options = self._tokenizer.config.num_bars_map
-        size = self._task.window
-        return sorted((n for n in options if n <= size), reverse=True) if options else [size]
 
     def _window(self, size: int, *, smallest: bool) -> Generator[Sequence[Row], None, Status]:
         bars = len(self._working.tracks[0].bars)
@@ -157,7 +127,7 @@ class Run:
         began = time.perf_counter()
         levelled = with_levels(self._task, self._working, self._language.analyzer)
         grid = self._tokenizer.to_grid(levelled)
-        prompt = build(self._task, step, grid, self._tokenizer)
+        prompt = self._prompt(step, grid, smallest=smallest)
         budget = self._context - len(prompt.tokens) - 1
         self._counters.prompt_tokens = len(prompt.tokens)
         self._counters.encode_s += time.perf_counter() - began
@@ -170,8 +140,29 @@ class Run:
             return Status.CANCELLED
         self._working = after
         self._written |= step.targets
+        if row.status is Status.TRUNCATED:
+            self._warn(f"the step that writes {_cells(self._task, step)} ran out of room")
         self._truncated |= row.status in {Status.TRUNCATED, Status.CANCELLED}
         return Status.CANCELLED if row.status is Status.CANCELLED else Status.COMPLETE
+
+    def _prompt(self, step: Step, grid: Score, *, smallest: bool) -> Prompt:
+        """The prompt of a step; in the last resort what was written pushes out the oldest bars."""
+        prompt = build(self._task, step, grid, self._tokenizer)
+        start, end = step.window
+        forgotten = start
+        written = any(start <= bar < end for _, bar in self._written)
+        while smallest and written and forgotten < end:
+            if len(prompt.tokens) + room_for(step, len(step.targets)) < self._context:
+                break
+            forgotten += 1
+            prompt = build(self._task, step, grid, self._tokenizer, forgotten=forgotten)
+        if forgotten > start:
+            self._warn(
+                f"what was written left no room: bars {start} to {forgotten - 1} were kept from "
+                "the model when it wrote later ones"
+            )
+            self._truncated = True
+        return prompt
 
     def _attempts(
         self, step: Step, prompt: Prompt, grid: Score, budget: int, *, smallest: bool
@@ -255,6 +246,16 @@ class Run:
             resolution=self._tokenizer.config.decode_resolution,
         )
         return Result(score, self._truncated, cancelled)
+
+
+def _cells(task: Task, step: Step) -> str:
+    """The bars of a step, for a person to read."""
+    tracks = sorted({track for track, _ in step.targets})
+    return ", ".join(
+        f"bars {sorted(bar for t, bar in step.targets if t == track)} of track "
+        f"{task.parts[track].id}"
+        for track in tracks
+    )
 
 
 def _failure(attempts: int, reasons: Counter[str]) -> str:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from midigpt.errors import GenerationCancelled, GenerationError
 from midigpt.inference.events import Sinks
 from midigpt.inference.filters import Filters
-from midigpt.inference.fit import fit
+from midigpt.inference.fit import fit, refuse_what_never_fits
 from midigpt.inference.loop import Counters, Loop
 from midigpt.inference.plan import summary
-from midigpt.inference.run import Result, Run, window_steps
+from midigpt.inference.run import Result, Run
+from midigpt.inference.steps import window_steps
 from midigpt.inference.task import Task
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class SamplingSession:
         part_ids: ids of the tracks that take part; steps count tracks in this order.
         resolved_seed: the seed in use.
         generated_bars: bars that will be written, by track id.
-        warnings: what the caller should know about the request.
+        warnings: what the caller should know about the request, and after a run about its result.
         dropped_context: ids of the tracks left out so that the prompt fits.
         truncated: whether the last run contains a step that ran out of tokens.
         sinks: who is told what happens during a run; candidates tell nothing but their attempts.
@@ -54,14 +55,14 @@ class SamplingSession:
         self._score = score
         self._counters = Counters()
         task = Task.of(request, score, engine.language.tokenizer)
-        fitted = fit(task, score, engine.language, engine.decoder)
-        self._task = fitted.task
-        self._splits = fitted.splits
+        self._fitted = fit(task, score, engine.language, engine.decoder)
+        self._task = self._fitted.task
+        self._splits = self._fitted.splits
         self.cancel_event = threading.Event()
         self.part_ids = [part.id for part in self._task.parts]
         self.resolved_seed = self._task.seed
         self.generated_bars = self._task.generated_bars
-        self.dropped_context = fitted.dropped
+        self.dropped_context = self._fitted.dropped
         self.warnings = list(warnings)
         self.truncated = False
         self.sinks = Sinks()
@@ -107,6 +108,16 @@ class SamplingSession:
         if any(isinstance(result, Result) and result.cancelled for _, result in results):
             raise GenerationCancelled(candidates, self.gen_count)
         return candidates
+
+    def check_room(self) -> None:
+        """Refuse what would fail for want of room, before anything is generated.
+
+        Raises:
+            RequestValidationError: a prompt does not fit the context at any window, or leaves no
+                room to write.
+        """
+        language, context = self._engine.language, self._engine.decoder.context
+        refuse_what_never_fits(self._fitted, self._score, language, context)
 
     def plan_summary(self) -> list[dict[str, Any]]:
         """The steps a run will take, as JSON-ready data; nothing is generated."""
@@ -168,6 +179,7 @@ class SamplingSession:
                 counters=counters,
                 cancelled=stop,
                 sinks=self.sinks,
+                warn=self.warnings.append,
             )
             for index in range(candidates)
         ]

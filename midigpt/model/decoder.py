@@ -72,6 +72,17 @@ class Decoder(Protocol):
             upper half of the layers; zero for hidden tokens.
         """
 
+    def logits(self, tokens: Sequence[int]) -> Tensor:
+        """What follows each of these tokens, at positions 0, 1, ...; in one pass, and in no row.
+
+        Returns:
+            (len(tokens), V), float32, on the CPU.
+
+        Raises:
+            ValueError: no tokens.
+            IndexError: a token outside the vocabulary, or more tokens than the context holds.
+        """
+
     def fork(self, source: int, rows: Sequence[int]) -> None:
         """Make ``rows`` copies of the row ``source``.
 
@@ -158,6 +169,14 @@ class PlainDecoder(Decoder):
         scores = torch.zeros(len(tokens))
         scores[positions] = by_key[: len(positions)]
         return scores
+
+    @override
+    @torch.inference_mode()
+    def logits(self, tokens: Sequence[int]) -> Tensor:
+        self._check_prompt(tokens)
+        logits, _ = self._model(torch.tensor([tokens], device=self._device))  # (1, T, V)
+        after_each: Tensor = logits[0].float().cpu()
+        return after_each
 
     @override
     @torch.inference_mode()

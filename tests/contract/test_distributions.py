@@ -21,13 +21,14 @@ class Teacher:
         self.tokens = iter(tokens)
         self.legal = []
         self.final = []
-        self._apply = Filters.apply
-        monkeypatch.setattr(Filters, "apply", lambda filters, probs: self.watch(filters, probs))
-        monkeypatch.setattr(sampling, "draw", self.draw)
+        apply = Filters.apply
 
-    def watch(self, filters, probs):
-        self.legal.append({int(token) for token in probs[0].nonzero()})
-        return self._apply(filters, probs)
+        def watched(filters, probs):
+            self.legal.append({int(token) for token in probs[0].nonzero()})
+            return apply(filters, probs)
+
+        monkeypatch.setattr(Filters, "apply", watched)
+        monkeypatch.setattr(sampling, "draw", self.draw)
 
     def draw(self, probs, _numbers):
         self.final.append(probs[0].clone())

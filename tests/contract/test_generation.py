@@ -102,7 +102,7 @@ def check_result(row, expected, result):
 def test_fit(row):
     from midigpt.inference.fit import measure
     from midigpt.inference.roles import role
-    from midigpt.inference.run import Splits
+    from midigpt.inference.steps import Splits
     from midigpt.inference.task import Task
     from midigpt.inference.validate import validate_request
 

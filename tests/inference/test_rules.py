@@ -80,10 +80,17 @@ class TestRoom:
         assert not Room(vocabulary, ends, budget=LEAST_BAR, bars=1, later=0).close(everything)
         assert (everything == before).all()
 
+    def test_bars_of_later_steps_give_way(self, ends, vocabulary, token, everything):
+        room = Room(vocabulary, ends, budget=30 + 2 * LEAST_BAR, bars=1, later=100)
+        alone = Room(vocabulary, ends, budget=30 + 2 * LEAST_BAR, bars=1, later=2)
+        closes = self.closes_after(room, token, everything)
+        assert closes == self.closes_after(alone, token, everything)
+        assert closes is not None
+
     def test_without_room_for_the_shortest_bars_it_stands_back(
         self, ends, vocabulary, token, everything
     ):
-        room = Room(vocabulary, ends, budget=2 * LEAST_BAR - 1, bars=1, later=1)
+        room = Room(vocabulary, ends, budget=2 * LEAST_BAR - 1, bars=2, later=0)
         assert self.closes_after(room, token, everything) is None
 
 

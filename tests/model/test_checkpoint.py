@@ -172,7 +172,7 @@ def test_the_vocabulary_is_checked_on_request(write):
         check_vocabulary(bundle, 51)
 
 
-@pytest.mark.parametrize("name", ["none.safetensors", "none.pt", "none"])
+@pytest.mark.parametrize("name", ["none.safetensors", "none.pt", "none", "n" * 999])
 def test_nothing_there(tmp_path, name):
     with pytest.raises(CheckpointError) as caught:
         load(tmp_path / name)
