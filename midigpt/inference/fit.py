@@ -219,7 +219,7 @@ def _drop_order(
 def _attention(measured: Measured, decoder: Decoder) -> dict[int, float]:
     """How much the end of the prompt looks at each part, per token."""
     prompt = measured.prompt
-    attention = decoder.attention(0, prompt.tokens, prompt.hidden).tolist()
+    attention = decoder.attention(prompt.tokens, prompt.hidden).tolist()
     worth = {}
     start = len(prompt.tokens) - sum(measured.tokens.values()) - bool(prompt.blocks)
     for part in prompt.order:

@@ -60,12 +60,11 @@ class Decoder(Protocol):
             IndexError: a token outside the vocabulary, or more tokens than the context holds.
         """
 
-    def attention(
-        self, row: int, tokens: Sequence[int], hidden: Sequence[tuple[int, int]] = ()
-    ) -> Tensor:
+    def attention(self, tokens: Sequence[int], hidden: Sequence[tuple[int, int]] = ()) -> Tensor:
         """How much a prompt's last token attends to each of its tokens.
 
-        Prefills ``row`` like :meth:`prefill`, with the same errors.
+        Touches no row, so that it may run while another thread generates. Arguments and errors are
+        those of :meth:`prefill`.
 
         Returns:
             (len(tokens),), float32, on the CPU: attention averaged over heads and summed over the
@@ -157,12 +156,12 @@ class PlainDecoder(Decoder):
 
     @override
     @torch.inference_mode()
-    def attention(
-        self, row: int, tokens: Sequence[int], hidden: Sequence[tuple[int, int]] = ()
-    ) -> Tensor:
-        self.prefill(row, tokens, hidden)
-        prompt = Prompt.of(tokens, hidden)
-        _, weights = self._query(self._rows[row], prompt)
+    def attention(self, tokens: Sequence[int], hidden: Sequence[tuple[int, int]] = ()) -> Tensor:
+        self._check_prompt(tokens)
+        prompt, row = Prompt.of(tokens, hidden), Row(self._model)
+        for begin in range(0, len(prompt.visible), CHUNK):
+            self._append(row, prompt.visible[begin : begin + CHUNK])
+        _, weights = self._query(row, prompt)
         upper = weights[self._model.config.n_layer // 2 :]
         by_key = torch.stack(upper).mean(dim=2).sum(dim=(0, 1, 2)).float().cpu()  # (N,)
         positions = [position for _, position in prompt.visible]

@@ -243,7 +243,7 @@ def test_decoder_attention(name, case):
     layers = torch.tensor(case["attention_last_query_per_layer_head_by_key"])
     config = network(name).config
     by_head = layers.view(config.n_layer, config.n_head, -1)
-    attention = PlainDecoder(network(name)).attention(0, case["input_ids"])
+    attention = PlainDecoder(network(name)).attention(case["input_ids"])
     close(attention, by_head[config.n_layer // 2 :].mean(dim=1).sum(dim=0).tolist())
 
 

@@ -179,19 +179,16 @@ def test_attention_leads_to_the_tokens_that_the_last_one_sees(network, decoder):
     visible[4:30] = visible[268:] = False
     hooks = {"attn": lambda _, weights: weights[0, :, -1].mean(dim=0)}
     _, _, seen = network.forward_with_hooks(torch.tensor([tokens]), None, hooks, visible)
-    attention = decoder.attention(0, tokens, hidden)
+    attention = decoder.attention(tokens, hidden)
     assert_close(attention, seen["attn"][1])
     assert attention[~visible].abs().max() == 0
-    after = decoder.step([0], [5])
-    decoder.prefill(0, tokens, hidden)
-    assert torch.equal(decoder.step([0], [5]), after)
 
 
 def test_attention_adds_the_upper_half_of_the_layers(make_network):
     network = make_network(n_layer=5)
     hooks = {"attn": lambda _, weights: weights[0, :, -1].mean(dim=0)}
     _, _, seen = network.forward_with_hooks(torch.tensor([LONG[:20]]), None, hooks)
-    attention = PlainDecoder(network).attention(0, LONG[:20])
+    attention = PlainDecoder(network).attention(LONG[:20])
     assert_close(attention, sum(seen["attn"][2:]))
     assert attention.sum().item() == pytest.approx(3)
 
@@ -236,3 +233,13 @@ def test_calls_that_make_no_sense(decoder):
     with pytest.raises(ValueError, match="zip"):
         decoder.step([0], [1, 2])
     assert torch.equal(decoder.prefill(0, LONG[:5]), before)
+
+
+def test_attention_touches_no_row(network):
+    """It is asked for while another request is prepared, and a generation may be running."""
+    decoder, alone = PlainDecoder(network), PlainDecoder(network)
+    for each in (decoder, alone):
+        each.prefill(0, LONG[:40])
+    decoder.attention(LONG[5:60])
+    assert torch.equal(decoder.step([0], [3]), alone.step([0], [3]))
+    assert decoder.prompt_tokens == alone.prompt_tokens
