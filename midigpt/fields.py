@@ -9,12 +9,22 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, FailFast, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    FailFast,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 MAX_INT32 = 2**31 - 1
+_PORTION = 10_000
 
 
 def _zero_or_one(value: object) -> object:
@@ -41,6 +51,27 @@ def _meter_index(controls: dict[str, Any]) -> dict[str, Any]:
     return controls
 
 
+def _in_portions(items: Any, check: ValidatorFunctionWrapHandler) -> list[Any]:  # noqa: ANN401 - anything that JSON holds
+    """Check a long list in portions: between them other threads get their turn."""
+    if not isinstance(items, list) or len(items) <= _PORTION:
+        checked: list[Any] = check(items)
+        return checked
+    checked = []
+    for start in range(0, len(items), _PORTION):
+        end = start + _PORTION
+        try:
+            checked += check(items[start:end])
+        except ValidationError:
+            checked = check(items[:end])  # raises it again, with its place in the whole list
+    return checked
+
+
+def _one_by_one(members: Any, check: ValidatorFunctionWrapHandler) -> dict[Any, Any]:  # noqa: ANN401 - as above
+    """Check an object up to its first wrong member."""
+    parts = [{name: members[name]} for name in members] if isinstance(members, dict) else [members]
+    return {name: value for part in parts for name, value in check(part).items()}
+
+
 Integer = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True)]
@@ -53,5 +84,6 @@ TrackType = Annotated[
 ]
 BarNumber = Annotated[Integer, BeforeValidator(_bar_number)]
 Controls = Annotated[dict[str, Any], AfterValidator(_meter_index)]
-# a list stops at its first wrong item: a body of a million wrong items is one error, not a million
-Many = Annotated[list[T], FailFast()]
+# lists and objects stop at their first mistake: a million of them are one error, not a million
+Many = Annotated[list[T], FailFast(), WrapValidator(_in_portions)]
+Members = Annotated[dict[K, T], WrapValidator(_one_by_one)]

@@ -26,6 +26,10 @@ PROGRESS = 32
 """Tokens between two reports of progress."""
 
 NoteSink = Callable[[list[dict[str, int]]], None]
+ProgressSink = Callable[[], None]
+RetrySink = Callable[[int, dict[int, list[int]]], None]
+PromptStateSink = Callable[[dict[str, Any]], None]
+AttemptSink = Callable[[Step, Row], None]
 
 
 @dataclass(slots=True)
@@ -33,22 +37,22 @@ class Sinks:
     """Who is told. All are called on the thread of the run; what they raise ends it.
 
     Attributes:
-        note: new notes, as dictionaries of track id, bar, pitch, onset and duration in ticks of
-            the answer, and velocity.
-        progress: called every 32 tokens.
-        retry: the number of the attempt that starts, from 2, and the bars by track id whose notes
-            are void.
-        prompt_state: what the first step shows the model. What it raises is logged.
-        attempt: every attempt when it has ended, accepted or not.
-        tokens: gets every token, with what could have come instead.
+        note_sink: new notes, as dictionaries of track id, bar, pitch, onset and duration in ticks
+            of the answer, and velocity.
+        progress_sink: called every 32 tokens.
+        retry_sink: the number of the attempt that starts, from 2, and the bars by track id whose
+            notes are void.
+        prompt_state_sink: what the first step shows the model. What it raises is logged.
+        attempt_sink: every attempt when it has ended, accepted or not.
+        token_logger: gets every token, with what could have come instead.
     """
 
-    note: NoteSink | None = None
-    progress: Callable[[], None] | None = None
-    retry: Callable[[int, dict[int, list[int]]], None] | None = None
-    prompt_state: Callable[[dict[str, Any]], None] | None = None
-    attempt: Callable[[Step, Row], None] | None = None
-    tokens: TokenLogger | None = None
+    note_sink: NoteSink | None = None
+    progress_sink: ProgressSink | None = None
+    retry_sink: RetrySink | None = None
+    prompt_state_sink: PromptStateSink | None = None
+    attempt_sink: AttemptSink | None = None
+    token_logger: TokenLogger | None = None
 
 
 class Telling:
@@ -72,7 +76,9 @@ class Telling:
         self._task = task
         self._tokenizer = tokenizer
         self._types = tokenizer.vocabulary.types
-        self._log = RunLog(sinks.tokens, task, tokenizer) if sinks.tokens is not None else None
+        self._log = (
+            RunLog(sinks.token_logger, task, tokenizer) if sinks.token_logger is not None else None
+        )
         self._clock = clock
         self._looked = -INTERVAL
         self._told: dict[tuple[int, int], int] = {}
@@ -81,28 +87,28 @@ class Telling:
 
     def step_begins(self, step: Step) -> None:
         """Before the first attempt at a step."""
-        if self._sinks.prompt_state is None or self._stated:
+        if self._sinks.prompt_state_sink is None or self._stated:
             return
         self._stated = True
         try:
-            self._sinks.prompt_state(prompt_state(self._task, step))
+            self._sinks.prompt_state_sink(prompt_state(self._task, step))
         except Exception:
             logger.exception("the prompt state sink failed")
 
     def attempt_begins(self, step: Step, attempt: int) -> None:
         """Before an attempt, counted from 0."""
         self._told = dict.fromkeys(step.targets, 0)
-        if attempt and self._sinks.retry is not None:
-            self._sinks.retry(attempt + 1, _by_id(self._task, step))
+        if attempt and self._sinks.retry_sink is not None:
+            self._sinks.retry_sink(attempt + 1, _by_id(self._task, step))
 
     def token(self, step: Step, row: Row, legal: Mask) -> None:
         """After every token, which was drawn from a legal set (V,)."""
         if self._log is not None:
             self._log.token(row, legal, self._tokens)
         self._tokens += 1
-        if self._sinks.progress is not None and self._tokens % PROGRESS == 0:
-            self._sinks.progress()
-        sink = self._sinks.note
+        if self._sinks.progress_sink is not None and self._tokens % PROGRESS == 0:
+            self._sinks.progress_sink()
+        sink = self._sinks.note_sink
         note_ends = "NoteOnset" if row.rules.grammar.drum else "NoteDuration"
         if sink is None or self._types[row.tokens[-1]] != note_ends:
             return
@@ -113,10 +119,10 @@ class Telling:
         """After an attempt, whatever came of it."""
         if self._log is not None:
             self._log.attempt(step, row, self._tokens)
-        if self._sinks.note:
-            self._look(self._sinks.note, step, row)
-        if self._sinks.attempt is not None:
-            self._sinks.attempt(step, row)
+        if self._sinks.note_sink:
+            self._look(self._sinks.note_sink, step, row)
+        if self._sinks.attempt_sink is not None:
+            self._sinks.attempt_sink(step, row)
 
     def _look(self, sink: NoteSink, step: Step, row: Row) -> None:
         """Tell the notes that have come since the last look."""

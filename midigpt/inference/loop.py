@@ -170,7 +170,7 @@ class Loop:
             going = [seat for seat in going if seat.rows]
             self._start(starting, {row.slot for row in live})
             live = self._turn([row for seat in going for row in seat.rows])
-            used |= {row.slot for row in starting if row.logits is not None}
+            used |= {row.slot for row in starting if len(row.logits)}
         # the first row keeps its prompt for the next run, the others give back their memory
         for slot in used - {0}:
             self._decoder.rewind(slot, 0)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from midigpt.fields import BarNumber, Controls, Flag, Integer, Many, Number, Text
+from midigpt.fields import BarNumber, Controls, Flag, Integer, Many, Members, Number, Text
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -55,18 +55,18 @@ class TrackPrompt:
         Many[Integer], Field(description="bars to hide from the model; none of those to write")
     ] = field(default_factory=list)
     attributes: Annotated[
-        dict[str, Integer], Field(description="level wanted of each track attribute, by name")
+        Members[str, Integer], Field(description="level wanted of each track attribute, by name")
     ] = field(default_factory=dict)
     controls: Annotated[
         Controls,
         Field(description="any of time_signature, pitch_mask, rhythm_mask, remix"),
     ] = field(default_factory=dict)
     bar_attributes: Annotated[
-        dict[BarNumber, dict[str, Integer]],
+        Members[BarNumber, Members[str, Integer]],
         Field(description="by bar to write, level wanted of each bar attribute, by name"),
     ] = field(default_factory=dict)
     bar_controls: Annotated[
-        dict[BarNumber, Controls],
+        Members[BarNumber, Controls],
         Field(description="by bar to write, time_signature: index into the checkpoint's meters"),
     ] = field(default_factory=dict)
 

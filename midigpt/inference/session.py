@@ -7,21 +7,34 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from midigpt.errors import GenerationCancelled, GenerationError
-from midigpt.inference.events import Sinks
+from midigpt.inference.events import (
+    AttemptSink,
+    NoteSink,
+    ProgressSink,
+    PromptStateSink,
+    RetrySink,
+    Sinks,
+)
 from midigpt.inference.filters import Filters
 from midigpt.inference.fit import fit, refuse_what_never_fits
 from midigpt.inference.loop import Counters, Loop
 from midigpt.inference.plan import summary
+from midigpt.inference.replay import score_from_tokens
 from midigpt.inference.run import Result, Run
 from midigpt.inference.steps import window_steps
 from midigpt.inference.task import Task
+from midigpt.inference.token_log import TokenLogger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from midigpt.inference.engine import InferenceEngine
+    from midigpt.inference.plan import Step
     from midigpt.inference.request import GenerationRequest
     from midigpt.score import Score
+
+
+__all__ = ["SamplingSession", "TokenLogger"]
 
 
 class SamplingSession:
@@ -41,7 +54,13 @@ class SamplingSession:
         warnings: what the caller should know about the request, and after a run about its result.
         dropped_context: ids of the tracks left out so that the prompt fits.
         truncated: whether the last run contains a step that ran out of tokens.
-        sinks: who is told what happens during a run; candidates tell nothing but their attempts.
+        note_sink: told new notes while :meth:`run` runs; this and the others are described at
+            :class:`midigpt.inference.events.Sinks`.
+        progress_sink: told that it goes on.
+        retry_sink: told that a step starts over.
+        prompt_state_sink: told what the first step shows the model.
+        attempt_sink: told every attempt, those of candidates too.
+        token_logger: told every token, those of candidates too.
     """
 
     def __init__(
@@ -65,7 +84,12 @@ class SamplingSession:
         self.dropped_context = self._fitted.dropped
         self.warnings = list(warnings)
         self.truncated = False
-        self.sinks = Sinks()
+        self.note_sink: NoteSink | None = None
+        self.progress_sink: ProgressSink | None = None
+        self.retry_sink: RetrySink | None = None
+        self.prompt_state_sink: PromptStateSink | None = None
+        self.attempt_sink: AttemptSink | None = None
+        self.token_logger: TokenLogger | None = None
 
     def run(self) -> Score:
         """Generate one result.
@@ -74,7 +98,15 @@ class SamplingSession:
             GenerationError: no attempt was accepted, or no window fits.
             GenerationCancelled: ``cancel_event`` was set; holds the score so far.
         """
-        ((_, result),) = self._generate(1)
+        sinks = Sinks(
+            note_sink=self.note_sink,
+            progress_sink=self.progress_sink,
+            retry_sink=self.retry_sink,
+            prompt_state_sink=self.prompt_state_sink,
+            attempt_sink=self.attempt_sink,
+            token_logger=self.token_logger,
+        )
+        ((_, result),) = self._generate(1, sinks)
         if isinstance(result, GenerationError):
             raise result
         if result.cancelled:
@@ -94,7 +126,8 @@ class SamplingSession:
         Raises:
             GenerationCancelled: ``cancel_event`` was set; holds the candidates so far.
         """
-        results = self._generate(self._task.config.num_candidates)
+        sinks = Sinks(attempt_sink=self.attempt_sink, token_logger=self.token_logger)
+        results = self._generate(self._task.config.num_candidates, sinks)
         candidates = [
             {
                 "score": result.score if isinstance(result, Result) else None,
@@ -121,9 +154,35 @@ class SamplingSession:
 
     def plan_summary(self) -> list[dict[str, Any]]:
         """The steps a run will take, as JSON-ready data; nothing is generated."""
+        return summary(self._planned(), self.part_ids)
+
+    def score_from_tokens(
+        self, token_ids: Sequence[int], step_idx: int = 0, use_velocity: int = -1
+    ) -> dict[str, Any]:
+        """How likely the network finds these tokens after the prompt of a planned step.
+
+        Args:
+            token_ids: what follows the prompt.
+            step_idx: the step, as in :meth:`plan_summary`; nothing is scored if there is no such.
+            use_velocity: 0 to tell the prompt without velocities.
+
+        Returns:
+            See :func:`midigpt.inference.replay.score_from_tokens`.
+        """
+        steps = self._planned()
+        return score_from_tokens(
+            token_ids,
+            steps[step_idx] if 0 <= step_idx < len(steps) else None,
+            task=self._task,
+            score=self._score,
+            language=self._engine.language,
+            decoder=self._engine.decoder,
+            velocity=use_velocity != 0,
+        )
+
+    def _planned(self) -> list[Step]:
         bars = len(self._score.tracks[0].bars)
-        steps = window_steps(self._task, self._task.window, self._splits, frozenset(), bars)
-        return summary(steps, self.part_ids)
+        return window_steps(self._task, self._task.window, self._splits, frozenset(), bars)
 
     @property
     def gen_count(self) -> int:
@@ -164,7 +223,9 @@ class SamplingSession:
         """Seconds of the run spent on turning tokens into scores."""
         return self._counters.decode_s
 
-    def _generate(self, candidates: int) -> list[tuple[Run, Result | GenerationError]]:
+    def _generate(
+        self, candidates: int, sinks: Sinks
+    ) -> list[tuple[Run, Result | GenerationError]]:
         self._counters = counters = Counters()
         language, decoder = self._engine.language, self._engine.decoder
         stop = self.cancel_event.is_set
@@ -178,7 +239,7 @@ class SamplingSession:
                 context=decoder.context,
                 counters=counters,
                 cancelled=stop,
-                sinks=self.sinks,
+                sinks=sinks,
                 warn=self.warnings.append,
             )
             for index in range(candidates)

@@ -58,7 +58,7 @@ def test_distributions(row, monkeypatch):
     recorded = list(chain.from_iterable(step["generated"] for step in row["steps"]))
     teacher = Teacher(monkeypatch, recorded)
     ended = []
-    session.sinks.attempt = lambda _, attempt: ended.append(attempt)
+    session.attempt_sink = lambda _, attempt: ended.append(attempt)
 
     session.run()
 

@@ -35,7 +35,7 @@ def attempts_of(session):
             }
         )
 
-    session.sinks.attempt = record
+    session.attempt_sink = record
     return recorded
 
 

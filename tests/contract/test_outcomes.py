@@ -26,7 +26,7 @@ def make_session(row):
 def test_outcome(row):
     session = make_session(row)
     attempts = []
-    session.sinks.attempt = lambda step, ended: attempts.append(
+    session.attempt_sink = lambda step, ended: attempts.append(
         [
             list(step.window),
             ended.place[0] + ended.place[2],

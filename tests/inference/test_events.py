@@ -36,7 +36,7 @@ def told(notes):
 @pytest.mark.usefixtures("every_token")
 def test_all_notes_are_told_one_by_one_and_once(session):
     batches = []
-    session.sinks.note = batches.append
+    session.note_sink = batches.append
     result = session.run()
     assert [len(batch) for batch in batches] == [1] * len(batches)
     assert sorted(note for batch in batches for note in told(batch)) == written(result)
@@ -45,7 +45,7 @@ def test_all_notes_are_told_one_by_one_and_once(session):
 def test_notes_are_told_at_the_latest_when_the_attempt_ends(session, monkeypatch):
     monkeypatch.setattr(events, "INTERVAL", 1e9)
     batches = []
-    session.sinks.note = batches.append
+    session.note_sink = batches.append
     result = session.run()
     assert sorted(note for batch in batches for note in told(batch)) == written(result)
     # the first look is always due, then one is taken at the end of each of the two steps
@@ -55,14 +55,14 @@ def test_notes_are_told_at_the_latest_when_the_attempt_ends(session, monkeypatch
 @pytest.mark.usefixtures("every_token")
 def test_telling_changes_nothing(session):
     silent = session.run()
-    session.sinks.note = lambda _: None
-    session.sinks.progress = lambda: None
+    session.note_sink = lambda _: None
+    session.progress_sink = lambda: None
     assert session.run() == silent
 
 
 def test_progress_is_told_every_32_tokens(session):
     at = []
-    session.sinks.progress = lambda: at.append(session.gen_count)
+    session.progress_sink = lambda: at.append(session.gen_count)
     session.run()
     assert at == list(range(32, session.gen_count + 1, 32))
     assert at
@@ -77,8 +77,8 @@ def test_a_step_that_starts_over_says_which_notes_are_void(engine, score):
     asked = GenerationRequest.from_dict({"tracks": tracks, "config": config})
     session = engine.session(score, asked)
     story = []
-    session.sinks.note = lambda notes: story.append(("notes", len(notes)))
-    session.sinks.retry = lambda attempt, bars: story.append((attempt, bars))
+    session.note_sink = lambda notes: story.append(("notes", len(notes)))
+    session.retry_sink = lambda attempt, bars: story.append((attempt, bars))
     with pytest.raises(RuntimeError):
         session.run()
     heard = [event for event in story if event[0] != "notes"]
@@ -88,7 +88,7 @@ def test_a_step_that_starts_over_says_which_notes_are_void(engine, score):
 
 def test_the_first_prompt_is_described_once(session):
     described = []
-    session.sinks.prompt_state = described.append
+    session.prompt_state_sink = described.append
     session.run()
     assert described == [
         {
@@ -106,7 +106,7 @@ def test_a_broken_description_does_not_stop_the_music(session, caplog):
     def broken(_):
         raise ZeroDivisionError
 
-    session.sinks.prompt_state = broken
+    session.prompt_state_sink = broken
     assert session.run().tracks
     assert "prompt state sink" in caplog.text
 
@@ -115,14 +115,14 @@ def test_other_sinks_may_stop_it(session):
     def broken(_):
         raise ZeroDivisionError
 
-    session.sinks.note = broken
+    session.note_sink = broken
     with pytest.raises(ZeroDivisionError):
         session.run()
 
 
 def test_attempts_are_told_when_they_have_ended(session):
     ended = []
-    session.sinks.attempt = lambda step, row: ended.append((sorted(step.targets), row.status))
+    session.attempt_sink = lambda step, row: ended.append((sorted(step.targets), row.status))
     session.run()
     assert ended == [([(0, 1)], Status.COMPLETE), ([(0, 2)], Status.COMPLETE)]
 
@@ -135,7 +135,7 @@ def test_a_continuation_tells_its_bars(engine, score):
         score, GenerationRequest.from_dict({"tracks": tracks, "config": config})
     )
     notes = []
-    session.sinks.note = notes.extend
+    session.note_sink = notes.extend
     result = session.run()
     assert told(notes) == [
         (0, b, n.pitch, n.onset_ticks, n.duration_ticks, n.velocity)

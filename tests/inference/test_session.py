@@ -79,7 +79,7 @@ class TestSeeds:
         """The reference began every step with the same stream (Q-13)."""
         session = engine.session(score, request(INFILL, CONTEXT, max_attempts=2))
         places = []
-        session.sinks.attempt = lambda _, row: places.append(row.place)
+        session.attempt_sink = lambda _, row: places.append(row.place)
         session.run()
         assert places == [(7, 0, 0), (7, 1, 0)]
 
@@ -121,7 +121,7 @@ class TestCancelling:
 
     def test_between_steps_what_is_done_is_kept(self, engine, score):
         session = engine.session(score, request(INFILL, CONTEXT))
-        session.sinks.attempt = lambda *_: session.cancel_event.set()
+        session.attempt_sink = lambda *_: session.cancel_event.set()
         with pytest.raises(GenerationCancelled) as cancelled:
             session.run()
         partial = cancelled.value.partial.tracks[0].bars
@@ -149,7 +149,7 @@ class TestCancelling:
     def test_from_another_thread(self, engine, score):
         many = {"id": 0, "bars": [0, 1, 2, 3]}
         session = engine.session(score, request(many, CONTEXT, max_attempts=100))
-        session.sinks.attempt = lambda *_: started.set()
+        session.attempt_sink = lambda *_: started.set()
         started = threading.Event()
         canceller = threading.Thread(target=lambda: (started.wait(10), session.cancel_event.set()))
         canceller.start()
@@ -193,7 +193,7 @@ class TestCandidates:
 
     def test_cancelling_keeps_what_each_has(self, engine, score):
         session = engine.session(score, request(INFILL, CONTEXT, num_candidates=2))
-        session.sinks.attempt = lambda *_: session.cancel_event.set()
+        session.attempt_sink = lambda *_: session.cancel_event.set()
         with pytest.raises(GenerationCancelled) as cancelled:
             session.run_variations()
         assert [c["seed"] for c in cancelled.value.partial] == [7, 8]
@@ -207,7 +207,7 @@ class TestFailing:
         remix = same | {"controls": same["controls"] | {"remix": {"amount": 0.1}}}
         session = engine.session(score, request(remix, CONTEXT, max_attempts=2))
         statuses = []
-        session.sinks.attempt = lambda _, row: statuses.append(row.status)
+        session.attempt_sink = lambda _, row: statuses.append(row.status)
         with pytest.raises(GenerationError, match=r"none of 2 attempts .*novelty_check 2x"):
             session.run()
         assert statuses == [Status.COMPLETE] * 2

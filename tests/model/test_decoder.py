@@ -42,6 +42,15 @@ def test_prefill_and_steps_give_the_logits_of_the_whole(network, decoder):
         assert_close(logits[0], plain(network, LONG[:length]))
 
 
+def test_the_logits_after_each_token_of_a_sequence(network, decoder):
+    logits = decoder.logits(LONG[:300])
+    assert logits.shape == (300, 50)
+    for length in (1, 7, 300):
+        assert_close(logits[length - 1], plain(network, LONG[:length]))
+    with pytest.raises(IndexError, match="601 tokens do not fit the context of 600"):
+        decoder.logits([0] * 601)
+
+
 @pytest.mark.parametrize(
     "hidden",
     [[(3, 9)], [(0, 4), (10, 12)], [(280, 300)], [(299, 300)], [(0, 300)], [(250, 900)]],
