@@ -1,0 +1,1 @@
+"""The HTTP service: BentoML in front, one worker thread that owns the model behind it."""

@@ -1,0 +1,217 @@
+import asyncio
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import anyio
+import pytest
+
+from midigpt.errors import CheckpointError
+from midigpt.server.backend import Backend
+from midigpt.server.errors import ApiError
+from tests.server.fakes import FakeModel, body
+
+WORKERS = ThreadPoolExecutor(2)
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+pytestmark = pytest.mark.anyio
+
+
+async def stay():
+    """A client that waits for its answer."""
+    await asyncio.sleep(60)
+
+
+async def leave():
+    """A client that is gone."""
+    return {"type": "http.disconnect"}
+
+
+async def until(condition):
+    with anyio.fail_after(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def model():
+    model = FakeModel()
+    yield model
+    model.go_on.set()
+
+
+@pytest.fixture
+async def backend(model):
+    backend = Backend(lambda: model, 3, WORKERS)
+    await backend.start()
+    return backend
+
+
+def ask(backend, receive=stay, ignored=(), **members):
+    return asyncio.ensure_future(backend.generate(body(**members), list(ignored), receive))
+
+
+async def refusal(asked):
+    with pytest.raises(ApiError) as caught:
+        await asked
+    return caught.value
+
+
+async def test_an_answer(backend, model):
+    model.go_on.set()
+    answer = await ask(backend, request_id="mine", ignored=["'x' is not known"])
+    assert answer.headers["x-request-id"] == "mine"
+    assert answer.media_type == "application/json"
+    content = json.loads(answer.body)
+    assert (content["status"], content["warnings"]) == ("completed", ["'x' is not known"])
+    assert "plan" not in content
+
+
+async def test_one_writes_and_the_others_wait_in_order(backend, model):
+    asked = [ask(backend, request_id=name) for name in "abc"]
+    await until(model.started.is_set)
+    assert model.written == ["a"]
+    assert backend.health().inflight == 3
+    model.go_on.set()
+    await asyncio.gather(*asked)
+    assert model.written == ["a", "b", "c"]
+    assert backend.health().inflight == 0
+
+
+async def test_a_full_queue_and_a_used_id(backend, model):
+    asked = [ask(backend, request_id=name) for name in "ab"]
+    await until(lambda: backend.health().inflight == 2)
+    assert (await refusal(ask(backend, request_id="a"))).status == 409
+    asked.append(ask(backend))
+    await until(lambda: backend.health().inflight == 3)
+    busy = await refusal(ask(backend, request_id="late"))
+    assert (busy.status, busy.code, busy.request_id) == (503, "busy", "late")
+    assert busy.headers == {"Retry-After": "5"}
+    model.go_on.set()
+    await asyncio.gather(*asked)
+
+
+async def test_a_server_that_is_stopping(backend):
+    backend.jobs.close(60)
+    stopping = await refusal(ask(backend))
+    assert (stopping.status, stopping.code) == (503, "shutting_down")
+    assert stopping.headers == {"Retry-After": "5"}
+
+
+async def test_what_needs_no_turn_is_answered_while_the_queue_is_full(backend, model):
+    asked = [ask(backend, request_id=name) for name in "abc"]
+    await until(lambda: backend.health().inflight == 3)
+    planned = await ask(backend, request=plan_only())
+    assert json.loads(planned.body)["plan"][0]["window"] == [0, 4]
+    assert (await refusal(ask(backend, score={}))).status == 422
+    model.go_on.set()
+    await asyncio.gather(*asked)
+
+
+def plan_only():
+    return {"tracks": [{"id": 0, "bars": [0]}], "config": {"plan_only": True}}
+
+
+async def test_a_client_that_leaves_stops_its_generation(backend):
+    answer = await ask(backend, leave)
+    assert json.loads(answer.body)["cancel_reason"] == "disconnect"
+    assert backend.health().inflight == 0
+
+
+async def test_a_client_that_leaves_while_it_waits_frees_its_place(backend, model):
+    first = ask(backend)
+    await until(model.started.is_set)
+    answer = json.loads((await ask(backend, leave)).body)
+    assert (answer["status"], answer["score"]) == ("cancelled", None)
+    assert backend.health().inflight == 1
+    model.go_on.set()
+    await first
+    assert len(model.written) == 1
+
+
+async def test_a_waiting_request_can_be_cancelled(backend, model):
+    first = ask(backend)
+    await until(model.started.is_set)
+    second = ask(backend, request_id="second")
+    await until(lambda: backend.health().inflight == 2)
+    assert backend.jobs.cancel("second", "client")
+    assert json.loads((await second).body)["cancel_reason"] == "client"
+    model.go_on.set()
+    await first
+
+
+async def test_a_request_that_is_given_up_by_the_framework_frees_its_place(backend):
+    asked = ask(backend)
+    await until(lambda: backend.health().inflight == 1)
+    asked.cancel()
+    await until(lambda: backend.health().inflight == 0)
+
+
+async def test_a_failed_generation(backend):
+    error = await refusal(ask(backend, request_id="broken"))
+    assert (error.status, error.code) == (500, "inference_failed")
+    assert error.detail == "every attempt was rejected"
+    assert backend.health().inflight == 0
+
+
+async def test_a_bug_is_not_dressed_up(backend):
+    with pytest.raises(ZeroDivisionError):
+        await ask(backend, request_id="bug")
+
+
+async def test_impossible_requests(backend):
+    error = await refusal(ask(backend, score={}, request_id="mine"))
+    assert (error.status, error.code, error.request_id) == (422, "invalid_request", "mine")
+
+
+@pytest.mark.parametrize(
+    ("config", "stream", "status"),
+    [({"num_candidates": 2}, True, 400), ({"num_candidates": 2}, False, 422), ({}, True, 422)],
+)
+async def test_what_this_server_cannot_do(backend, config, stream, status):
+    request = {"tracks": [{"id": 0, "bars": [0]}], "config": config}
+    assert (await refusal(ask(backend, request=request, stream=stream))).status == status
+
+
+async def test_models_have_names(backend, model):
+    model.go_on.set()
+    for name in (None, "", "fake"):
+        assert (await ask(backend, model=name)).status_code == 200
+    error = await refusal(ask(backend, model="other"))
+    assert (error.status, error.code) == (400, "unknown_model")
+    assert "fake" in error.detail
+    assert backend.info("fake").checkpoint == "fake.safetensors"
+    assert [listed.id for listed in backend.models().models] == ["fake"]
+
+
+async def test_before_the_model_is_loaded_only_health_answers(model):
+    backend = Backend(lambda: model, 3, WORKERS)
+    assert not backend.ready
+    assert backend.health().inflight == 0
+    error = await refusal(ask(backend))
+    assert (error.status, error.code) == (503, "loading")
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason", "logged"),
+    [
+        (CheckpointError("x.pt:\n is damaged"), "x.pt: is damaged", False),
+        (MemoryError(), "MemoryError", True),
+    ],
+)
+async def test_a_model_that_cannot_be_loaded(failure, reason, logged, caplog):
+    def load():
+        raise failure
+
+    backend = Backend(load, 3, WORKERS)
+    with caplog.at_level(logging.ERROR, "midigpt"):
+        await backend.start()
+    assert backend.failure == reason
+    assert not backend.ready
+    assert ("Traceback" in caplog.text) is logged
+    assert (await refusal(ask(backend))).detail == reason
