@@ -33,6 +33,9 @@ from midigpt.server.shape import ErrorShape
 
 # nothing is reported to anybody; ``bentoml serve`` has looked before it came here
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+# before torch looks: its threads must not spin while they wait for each other. Where the event loop
+# wants a core too, a small network ran forty times slower
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 usage_stats.do_not_track.cache_clear()
 
 P = ParamSpec("P")
