@@ -21,7 +21,10 @@ pytestmark = pytest.mark.e2e
 def refusal(home, *flags, command=CLI, seconds=60):
     """Start a server that cannot: its exit code and what it wrote to stderr."""
     process = launch([*command, *flags], home)
-    return process.wait(seconds), (home / "err").read_text()
+    try:
+        return process.wait(seconds), (home / "err").read_text()
+    finally:
+        end(process)
 
 
 def test_a_missing_checkpoint_ends_it_at_once(tmp_path):

@@ -303,9 +303,16 @@ class TestQ15:
         with pytest.raises(GenerationError, match="novelty_check"):
             again.run()
 
-    def test_what_other_steps_wrote_makes_nothing_new(self, engine, monkeypatch):
-        session = asked(engine, song("melodic"), {"id": 0, "bars": [1, 2]}, max_attempts=1)
-        follow(monkeypatch, session, [*self.FILL, "NoteOnset 60", "NoteDuration 3", "FillInEnd"])
+    def test_nor_is_what_was_between_the_lines_of_the_grid(self, engine, score, monkeypatch):
+        again = [
+            word
+            for position in ("", "TimeAbsolutePos 12", "TimeAbsolutePos 24", "TimeAbsolutePos 36")
+            for word in (position, "NoteOnset 62", "NoteDuration 3")
+            if word
+        ]
+        fill = [{"id": 0, "bars": [1]}, {"id": 1, "bars": []}]
+        session = asked(engine, score, *fill, max_attempts=1)
+        follow(monkeypatch, session, [*again, "FillInEnd"])
         with pytest.raises(GenerationError, match="novelty_check"):
             session.run()
 
