@@ -7,7 +7,7 @@ annotations name ranges and meanings once, for every reader that does check (the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -16,6 +16,7 @@ from pydantic.json_schema import SkipJsonSchema
 from midigpt.fields import MAX_INT32, Flag, Integer, Many, Ticks, TrackType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
     from typing_extensions import Self
@@ -189,6 +190,10 @@ class Score:
 
         midi.write(self, path)
 
+    def copy(self) -> Score:
+        """The same score, sharing nothing with this one."""
+        return self._rebuilt(self.resolution, replace)
+
     def resample(self, target: int) -> Score:
         """This score at ``target`` ticks per quarter, rounded half to even, durations at least 1.
 
@@ -206,28 +211,24 @@ class Score:
             duration = max(1, round(note.duration_ticks * factor))
             return Note(note.pitch, note.velocity, onset, duration, note.delta)
 
-        return Score(
-            tracks=[
-                Track(
-                    [
-                        Bar(
-                            [scaled(note) for note in bar.notes],
-                            bar.ts_numerator,
-                            bar.ts_denominator,
-                            bar.beat_length,
-                            bar.future,
-                        )
-                        for bar in track.bars
-                    ],
-                    track.instrument,
-                    track.track_type,
-                    dict(track.attributes),
-                )
-                for track in self.tracks
-            ],
-            resolution=target,
-            tempo=self.tempo,
-        )
+        return self._rebuilt(target, scaled)
+
+    def _rebuilt(self, resolution: int, rebuilt: Callable[[Note], Note]) -> Score:
+        def bar_of(bar: Bar) -> Bar:
+            notes = [rebuilt(note) for note in bar.notes]
+            meter = (bar.ts_numerator, bar.ts_denominator)
+            return Bar(notes, *meter, bar.beat_length, bar.future)
+
+        tracks = [
+            Track(
+                [bar_of(bar) for bar in track.bars],
+                track.instrument,
+                track.track_type,
+                dict(track.attributes),
+            )
+            for track in self.tracks
+        ]
+        return Score(tracks, resolution, self.tempo)
 
 
 def meter_quarters(numerator: int, denominator: int) -> float:

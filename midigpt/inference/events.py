@@ -38,7 +38,7 @@ class Sinks:
 
     Attributes:
         note_sink: new notes, as dictionaries of track id, bar, pitch, onset and duration in ticks
-            of the answer, and velocity.
+            of the answer, velocity and delta.
         progress_sink: called every 32 tokens.
         retry_sink: the number of the attempt that starts, from 2, and the bars by track id whose
             notes are void.
@@ -84,6 +84,11 @@ class Telling:
         self._told: dict[tuple[int, int], int] = {}
         self._tokens = 0
         self._stated = False
+
+    @property
+    def tells_notes(self) -> bool:
+        """Whether anybody is told notes as they come."""
+        return self._sinks.note_sink is not None
 
     def step_begins(self, step: Step) -> None:
         """Before the first attempt at a step."""

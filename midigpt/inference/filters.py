@@ -49,7 +49,9 @@ class Filters:
         droppable = torch.zeros(len(vocabulary), dtype=torch.bool)
         for type_ in DROPPABLE_TYPES:
             droppable[vocabulary.span(type_)] = True
-        return cls(droppable, config.top_k, config.top_p, config.mask_k, config.mask_p)
+        most = len(vocabulary)
+        top_k, mask_k = min(config.top_k, most), min(config.mask_k, most)
+        return cls(droppable, top_k, config.top_p, mask_k, config.mask_p)
 
     def apply(self, probs: Tensor) -> Tensor:
         """The filtered distribution of each row; rows never influence each other.

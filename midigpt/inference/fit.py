@@ -52,13 +52,13 @@ class Measured:
 
     Attributes:
         step: the step.
-        prompt: its prompt.
+        length: tokens of its prompt.
         tokens: prompt tokens of each part.
         need: tokens of the prompt and, with the margin, of what will be written.
     """
 
     step: Step
-    prompt: Prompt
+    length: int
     tokens: dict[int, int]
     need: float
 
@@ -77,7 +77,7 @@ def fit(task: Task, score: Score, language: Language, decoder: Decoder) -> Fitte
         if all(m.need < room for m in measured):
             break
         if task.config.context != "all":
-            drops = _drop(measured, _drop_order(task, score, measured, decoder), room)
+            drops = _drop(measured, _drop_order(task, score, measured, language, decoder), room)
             if all(m.need_without(drops) < room for m in measured):
                 break
         smaller = _split(task, splits, [m.step for m in measured])
@@ -106,7 +106,7 @@ def refuse_what_never_fits(fitted: Fitted, score: Score, language: Language, con
 
 def _leaves_no_room(measured: Measured, room: int, dropped: Iterable[int] = ()) -> bool:
     """Whether not even one bar can be written."""
-    prompt = len(measured.prompt.tokens) - sum(measured.tokens[part] for part in dropped)
+    prompt = measured.length - sum(measured.tokens[part] for part in dropped)
     return prompt + room_for(measured.step, 1) >= room
 
 
@@ -114,7 +114,7 @@ def _too_long(task: Task, measured: Measured, room: int) -> str:
     start, end = measured.step.window
     longest = max(measured.tokens, key=lambda part: measured.tokens[part])
     return (
-        f"score: bars {start} to {end - 1} take {len(measured.prompt.tokens)} of the model's "
+        f"score: bars {start} to {end - 1} take {measured.length} of the model's "
         f"{room} tokens, which leaves no room to write (most of them, "
         f"{measured.tokens[longest]}, are track_id={task.parts[longest].id}); ignore tracks, or "
         "let them be dropped with context"
@@ -123,12 +123,17 @@ def _too_long(task: Task, measured: Measured, room: int) -> str:
 
 def measure(task: Task, score: Score, splits: Splits, language: Language) -> list[Measured]:
     """Every planned step with what it takes of the context."""
-    tracks = [score.tracks[part.id] for part in task.parts]
-    working = Score(tracks, score.resolution, score.tempo)
-    grid = language.tokenizer.to_grid(with_levels(task, working, language.analyzer))
-    bars = len(tracks[0].bars)
+    grid = _levelled(task, score, language)
+    bars = len(grid.tracks[0].bars)
     steps = window_steps(task, task.window, splits, frozenset(), bars)
     return [_measure(task, step, grid, language) for step in steps]
+
+
+def _levelled(task: Task, score: Score, language: Language) -> Score:
+    """The score as the first step finds it, on the token grid."""
+    tracks = [score.tracks[part.id] for part in task.parts]
+    working = Score(tracks, score.resolution, score.tempo)
+    return language.tokenizer.to_grid(with_levels(task, working, language.analyzer))
 
 
 def _measure(task: Task, step: Step, grid: Score, language: Language) -> Measured:
@@ -136,7 +141,7 @@ def _measure(task: Task, step: Step, grid: Score, language: Language) -> Measure
     tracks, bars = _count(prompt, step, language)
     expected = sum(_expected(grid, step, t, bar, bars[t]) for t, bar in step.targets)
     need = len(prompt.tokens) + task.config.budget_margin * expected
-    return Measured(step, prompt, tracks, need)
+    return Measured(step, len(prompt.tokens), tracks, need)
 
 
 def _count(
@@ -192,33 +197,37 @@ def _drop(measured: Sequence[Measured], order: Iterable[int], room: int) -> list
 
 
 def _drop_order(
-    task: Task, score: Score, measured: Sequence[Measured], decoder: Decoder
+    task: Task,
+    score: Score,
+    measured: Sequence[Measured],
+    language: Language,
+    decoder: Decoder,
 ) -> list[int]:
     """The parts that may be dropped, those that matter least first."""
     config = task.config
     needed = {part for m in measured for part, _ in m.step.targets}
+    kept = set(config.context_keep)
     index = {part.id: t for t, part in enumerate(task.parts)}
-    free = [
-        t
-        for t, part in enumerate(task.parts)
-        if t not in needed and part.id not in config.context_keep
-    ]
+    free = [t for t, part in enumerate(task.parts) if t not in needed and part.id not in kept]
     first = [index[i] for i in dict.fromkeys(config.context_drop) if index.get(i) in free]
     if config.context == "listed":
         return first
     tightest = max(measured, key=lambda m: m.need)
     worth = (
-        _attention(tightest, decoder)
-        if len(tightest.prompt.tokens) < decoder.context
+        _attention(task, score, tightest, language, decoder)
+        if tightest.length < decoder.context
         else _relevance(task, score, tightest)
     )
     rest = [t for t in free if t not in first]
     return first + sorted(rest, key=lambda t: (worth[t], t))
 
 
-def _attention(measured: Measured, decoder: Decoder) -> dict[int, float]:
+def _attention(
+    task: Task, score: Score, measured: Measured, language: Language, decoder: Decoder
+) -> dict[int, float]:
     """How much the end of the prompt looks at each part, per token."""
-    prompt = measured.prompt
+    grid = _levelled(task, score, language)
+    prompt = build(task, measured.step, grid, language.tokenizer)
     attention = decoder.attention(prompt.tokens, prompt.hidden).tolist()
     worth = {}
     start = len(prompt.tokens) - sum(measured.tokens.values()) - bool(prompt.blocks)

@@ -98,6 +98,7 @@ class Counters:
         prompt_tokens: length of the current prompt.
         peak_tokens: the longest prompt together with what was sampled after it.
         attempt: the attempt in progress, from 1.
+        attempt_start: ``sampled`` when it began.
     """
 
     forward_s: float = 0.0
@@ -107,6 +108,7 @@ class Counters:
     prompt_tokens: int = 0
     peak_tokens: int = 0
     attempt: int = 0
+    attempt_start: int = 0
 
 
 Candidate = Generator[Sequence[Row], None, R]
@@ -165,15 +167,17 @@ class Loop:
         live: list[Row] = []
         going = list(seats)
         used: set[int] = set()
-        while going:
-            starting = [row for seat in going if not seat.waits for row in seat.resume()]
-            going = [seat for seat in going if seat.rows]
-            self._start(starting, {row.slot for row in live})
-            live = self._turn([row for seat in going for row in seat.rows])
-            used |= {row.slot for row in starting if len(row.logits)}
-        # the first row keeps its prompt for the next run, the others give back their memory
-        for slot in used - {0}:
-            self._decoder.rewind(slot, 0)
+        try:
+            while going:
+                starting = [row for seat in going if not seat.waits for row in seat.resume()]
+                going = [seat for seat in going if seat.rows]
+                self._start(starting, {row.slot for row in live})
+                used |= {row.slot for row in starting}
+                live = self._turn([row for seat in going for row in seat.rows])
+        finally:
+            # the first row keeps its prompt for the next run, the others give back their memory
+            for slot in used - {0}:
+                self._decoder.rewind(slot, 0)
         return [seat.result for seat in seats if seat.result is not None]
 
     def _start(self, rows: Sequence[Row], taken: set[int]) -> None:

@@ -70,6 +70,8 @@ def restore(
 ) -> Score:
     """The finished score: the written bars of ``result``, everything else exactly as it was sent.
 
+    It shares nothing with the score that was sent.
+
     Args:
         original: the score of the request.
         result: the working score, with one track for each part of the task.
@@ -79,6 +81,8 @@ def restore(
         resolution: ticks per quarter note of the answer.
     """
     answer = original.resample(resolution)
+    if answer is original:
+        answer = original.copy()
     tracks = list(answer.tracks)
     for t, part in enumerate(task.parts):
         sent = tracks[part.id]

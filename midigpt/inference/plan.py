@@ -146,11 +146,12 @@ def _continuation(
 def _fills(group: dict[int, list[int]], bars: int, window: int, span: int) -> Iterator[Step]:
     """Fill in the bars of a group of tracks, those close together in one step."""
     cells = sorted((b, t) for t, chosen in group.items() for b in chosen)
-    while cells:
-        first = cells[0][0]
-        chunk = cells[: bisect_left(cells, (first + span, 0))]
+    done = 0
+    while done < len(cells):
+        first = cells[done][0]
+        chunk = cells[done : bisect_left(cells, (first + span, 0), done)]
         centred = (first + chunk[-1][0] + 1 - window) // 2
         start = min(max(0, centred), max(0, bars - window))
         targets = frozenset((t, b) for b, t in chunk)
         yield Step((start, min(start + window, bars)), autoregressive=False, targets=targets)
-        cells = cells[len(chunk) :]
+        done += len(chunk)

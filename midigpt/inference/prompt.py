@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from midigpt.score import Bar, Score, Track
 from midigpt.tokens import EncodeOptions
-from midigpt.tokens.types import bar_key
+from midigpt.tokens.types import BAR_LEVELS, TRACK_LEVELS, bar_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,14 +122,11 @@ def split_bar_key(key: str) -> tuple[str, int] | None:
 
 
 def shift_bars(attributes: Mapping[str, int], offset: int) -> dict[str, int]:
-    """The same levels with every bar index moved by ``offset``; bars before 0 fall away."""
+    """The same levels with every bar index moved by ``offset``."""
     moved = {}
     for key, level in attributes.items():
         place = split_bar_key(key)
-        if place is None:
-            moved[key] = level
-        elif place[1] + offset >= 0:
-            moved[bar_key(place[0], place[1] + offset)] = level
+        moved[key if place is None else bar_key(place[0], place[1] + offset)] = level
     return moved
 
 
@@ -156,12 +153,13 @@ def _window_track(track: Track, part: Part, step: Step, index: int, forgotten: i
         )
         for b, bar in enumerate(track.bars[start:end], start)
     ]
-    attributes = {
-        key: level
-        for key, level in track.attributes.items()
-        if (place := split_bar_key(key)) is None or place[1] >= forgotten
-    }
-    return Track(bars, track.instrument, track.track_type, shift_bars(attributes, -start))
+    attributes = {name: track.attributes[name] for name in TRACK_LEVELS if name in track.attributes}
+    for b in range(max(start, forgotten), end):
+        for name in BAR_LEVELS:
+            level = track.attributes.get(bar_key(name, b))
+            if level is not None:
+                attributes[bar_key(name, b - start)] = level
+    return Track(bars, track.instrument, track.track_type, attributes)
 
 
 def _options(task: Task, step: Step, order: tuple[int, ...]) -> EncodeOptions:

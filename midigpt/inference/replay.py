@@ -66,7 +66,11 @@ def score_from_tokens(
     tokenizer = language.tokenizer
     types = [tokenizer.vocabulary.decode(token)[0] for token in tokens]
     prompt = build(plain, step, tokenizer.to_grid(sent), tokenizer)
-    legal = _legal(Rulebook(plain, language).plain_rules(step, prompt), tokens, decoder.vocab_size)
+    legal = _legal(
+        Rulebook(plain, language, lambda _: None).plain_rules(step, prompt),
+        tokens,
+        decoder.vocab_size,
+    )
     logits = torch.cat([*_logits([*prompt.tokens, *tokens], len(prompt.tokens), decoder)])
     return _report(_log_probs(logits, legal, tokens), types)
 

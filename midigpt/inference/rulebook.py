@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from midigpt.inference.constraints import (
     PolyphonyCap,
     ValueConstraint,
 )
-from midigpt.inference.controls import PitchMask, Remix, RhythmMask
 from midigpt.inference.forcers import ExactRhythm, Variation, reference
 from midigpt.inference.rules import Allowed, MeterKeeper, Room, Rules
 from midigpt.tokens.types import canonical
@@ -24,20 +22,26 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from midigpt.inference.controls import PitchMask, Remix, RhythmMask
     from midigpt.inference.language import Language
     from midigpt.inference.plan import Step
     from midigpt.inference.prompt import Prompt
     from midigpt.inference.rules import Constraint
-    from midigpt.inference.task import Part, Task
+    from midigpt.inference.task import C, Part, Task
     from midigpt.score import Score
-
-logger = logging.getLogger("midigpt")
 
 
 class Rulebook:
-    """Draws up the rules of the steps of a task."""
+    """Draws up the rules of the steps of a task.
 
-    def __init__(self, task: Task, language: Language) -> None:
+    Args:
+        task: what the request asks for.
+        language: what the checkpoint's encoder defines.
+        warn: told what the caller should know.
+    """
+
+    def __init__(self, task: Task, language: Language, warn: Callable[[str], None]) -> None:
+        self._warn = warn
         self._task = task
         self._language = language
         self._vocabulary = language.tokenizer.vocabulary
@@ -58,13 +62,11 @@ class Rulebook:
             self._vocabulary, self._language.ends, budget, bars=len(step.targets), later=later
         )
         common = self._rules(step, prompt, self._watching(step), self._keeping(step), room)
-        remix = self._control(step, "remix")
+        remix = self._agreed(step, "remix", [part.remix for part in self._writers(step)])
         if remix is None:
             return lambda _: common.copy()
-        varied = Remix.parse(remix)
-
         return lambda attempt: common.copy(
-            first=self._variation(step, grid, varied, self._task.seed + attempt)
+            first=self._variation(step, grid, remix, self._task.seed + attempt)
         )
 
     def plain_rules(self, step: Step, prompt: Prompt) -> Rules:
@@ -75,13 +77,11 @@ class Rulebook:
     def weights(self, step: Step) -> tuple[Tensor, ...]:
         """What multiplies the probabilities of the step's tokens, one vector (V,) at a time."""
         found = []
-        pitches = self._control(step, "pitch_mask")
-        shape = PitchMask.parse(pitches).weights if pitches is not None else None
-        if shape is not None:
+        pitches, rhythm = self._pitch_mask(step), self._rhythm_mask(step)
+        if pitches is not None and pitches.weights is not None:
             lowest = self._language.tokenizer.config.lowest_pitch
-            found.append(self._weighted("NoteOnset", shape[lowest:]))
-        rhythm = self._control(step, "rhythm_mask")
-        grid = RhythmMask.parse(rhythm).grid if rhythm is not None else None
+            found.append(self._weighted("NoteOnset", pitches.weights[lowest:]))
+        grid = rhythm.grid if rhythm is not None else None
         if grid is not None:
             spacing = grid.ticks(self._language.tokenizer.config.resolution)
             off_grid = max(0.0, 1 - grid.strength)
@@ -137,17 +137,16 @@ class Rulebook:
             # its type is that of every note's duration, and no header has room for it
             if self._token_type(name) != "NoteDuration"
         ]
-        if "time_signature" in part.controls:
-            asked.append(ValueConstraint(vocabulary, "TimeSig", part.controls["time_signature"]))
+        if part.time_signature is not None:
+            asked.append(ValueConstraint(vocabulary, "TimeSig", part.time_signature))
         for bar, levels in part.bar_attributes.items():
             asked += [
                 BarValueConstraint(vocabulary, self._token_type(name), level, last, bar - start)
                 for name, level in levels.items()
             ]
         asked += [
-            BarValueConstraint(vocabulary, "TimeSig", control["time_signature"], last, bar - start)
-            for bar, control in part.bar_controls.items()
-            if "time_signature" in control
+            BarValueConstraint(vocabulary, "TimeSig", meter, last, bar - start)
+            for bar, meter in part.bar_meters.items()
         ]
         return asked
 
@@ -162,8 +161,8 @@ class Rulebook:
         off += [] if self._task.microtiming else ["Delta", "DeltaDirection"]
         for type_ in off:
             allowed[vocabulary.span(type_)] = False
-        pitches = self._control(step, "pitch_mask")
-        kept = PitchMask.parse(pitches).allowed if pitches is not None else None
+        pitches = self._pitch_mask(step)
+        kept = pitches.allowed if pitches is not None else None
         if kept is not None:
             onsets = vocabulary.span("NoteOnset")
             lowest = self._language.tokenizer.config.lowest_pitch
@@ -174,10 +173,9 @@ class Rulebook:
     def _keeping(self, step: Step) -> list[Constraint]:
         """What sees only what is sampled."""
         rules: list[Constraint] = []
-        rhythm = self._control(step, "rhythm_mask")
-        schedule = RhythmMask.parse(rhythm).positions if rhythm is not None else None
-        if schedule is not None:
-            rules.append(ExactRhythm(self._vocabulary, schedule))
+        rhythm = self._rhythm_mask(step)
+        if rhythm is not None and rhythm.positions is not None:
+            rules.append(ExactRhythm(self._vocabulary, rhythm.positions))
         if self._task.meter is not None:
             rules.append(MeterKeeper(self._vocabulary, self._task.meter))
         return rules
@@ -194,15 +192,26 @@ class Rulebook:
             seed=seed,
         )
 
-    def _control(self, step: Step, name: str) -> Any:  # noqa: ANN401 - as sent in the request
-        """The control that the step's tracks agree on; None if they have none or disagree."""
-        parts = [self._task.parts[track] for track in sorted({track for track, _ in step.targets})]
-        values = [part.controls.get(name) for part in parts]
-        if any(value != values[0] for value in values) or (name == "remix" and len(values) > 1):
-            ids = ", ".join(str(part.id) for part in parts)
-            logger.warning("%s is left out of a step: tracks %s do not agree on it", name, ids)
-            return None
-        return values[0]
+    def _pitch_mask(self, step: Step) -> PitchMask | None:
+        return self._agreed(step, "pitch_mask", [part.pitch_mask for part in self._writers(step)])
+
+    def _rhythm_mask(self, step: Step) -> RhythmMask | None:
+        masks = [part.rhythm_mask for part in self._writers(step)]
+        return self._agreed(step, "rhythm_mask", masks)
+
+    def _writers(self, step: Step) -> list[Part]:
+        """The parts that the step writes."""
+        return [self._task.parts[track] for track in sorted({track for track, _ in step.targets})]
+
+    def _agreed(self, step: Step, name: str, controls: Sequence[C | None]) -> C | None:
+        """The control that all parts of a step have; None if they have none or disagree."""
+        first = controls[0]
+        alike = all(control == first for control in controls)
+        if alike and (len(controls) == 1 or name != "remix" or first is None):
+            return first
+        ids = ", ".join(str(part.id) for part in self._writers(step))
+        self._warn(f"{name} is left out of a step: tracks {ids} do not agree on it")
+        return None
 
     def _weighted(self, type_: str, weights: Sequence[float]) -> Tensor:
         span = self._vocabulary.span(type_)

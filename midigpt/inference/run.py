@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from midigpt.errors import GenerationError
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from midigpt.inference.task import Task
 
 logger = logging.getLogger("midigpt")
+
+_AMPLE = 20
+"""Tokens per track to write with which a caller need not be warned."""
+
+_TOGETHER = 8
+"""Attempts that are sampled side by side; each holds keys and values of a whole prompt."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,7 @@ class Run:
         self._cancelled = cancelled
         self._warn = warn
         self._telling = Telling(sinks, task, language.tokenizer)
-        self._rulebook = Rulebook(task, language)
+        self._rulebook = Rulebook(task, language, warn)
         tracks = [score.tracks[part.id] for part in task.parts]
         self._working = Score(tracks, score.resolution, score.tempo)
         self._written: frozenset[tuple[int, int]] = frozenset()
@@ -101,15 +108,19 @@ class Run:
 
     def candidate(self) -> Candidate[Result]:
         """Go through the windows, largest first, until everything is written."""
-        sizes = window_sizes(self._task, self._tokenizer)
-        for size in sizes:
-            status = yield from self._window(size, smallest=size == sizes[-1])
+        *larger, smallest = window_sizes(self._task, self._tokenizer)
+        for size in larger:
+            status = yield from self._window(size, smallest=False)
             if status is not Status.TRUNCATED:
-                return self._result(cancelled=status is Status.CANCELLED)
+                return self._result(status)
             logger.warning("a step does not fit a window of %d bars; trying a smaller one", size)
+        status = yield from self._window(smallest, smallest=True)
+        if status is not Status.TRUNCATED:
+            return self._result(status)
         raise GenerationError(
-            f"no window fits: the prompt of a {sizes[-1]}-bar window leaves no room to write in "
-            f"the {self._context} tokens of the model; send fewer tracks or notes"
+            f"no window fits: the prompt of a {smallest}-bar window takes "
+            f"{self._counters.prompt_tokens} of the {self._context} tokens of the model; send "
+            "fewer tracks or notes"
         )
 
     def _window(self, size: int, *, smallest: bool) -> Generator[Sequence[Row], None, Status]:
@@ -133,6 +144,9 @@ class Run:
         self._counters.encode_s += time.perf_counter() - began
         if budget < 1:
             return Status.TRUNCATED
+        writers = sum(bool(part.bars) for part in self._task.parts)
+        if budget < _AMPLE * writers:
+            self._warn(f"the context is nearly full: {budget} tokens are left to write in")
         row, after = yield from self._attempts(step, prompt, grid, budget, smallest=smallest)
         if row.status is Status.TRUNCATED and not smallest:
             return Status.TRUNCATED
@@ -173,12 +187,14 @@ class Run:
         for batch in self._batches(step, prompt, grid, budget):
             attempt = batch[0].place[2]
             self._counters.attempt = attempt + 1
+            self._counters.attempt_start = self._counters.sampled
             self._telling.attempt_begins(step, attempt)
             yield batch
             for row in batch:
                 self.sampled += len(row.tokens)
                 self._telling.attempt_ends(step, row)
             for row in batch:
+                self._counters.attempt = row.place[2] + 1
                 if row.status is Status.CRASHED:
                     reasons["constraint graph error"] += 1
                     continue
@@ -186,9 +202,12 @@ class Run:
                 if row.status is Status.CANCELLED or not failed:
                     return row, after
                 reasons.update(failed)
+            if self._cancelled():
+                row.status, row.tokens = Status.CANCELLED, []
+                return row, self._working
         if row.status is Status.TRUNCATED and not smallest:
             return row, after
-        raise GenerationError(_failure(self._task.config.max_attempts, reasons))
+        raise GenerationError(self._failure(step, reasons))
 
     def _judge(self, step: Step, prompt: Prompt, grid: Score, row: Row) -> tuple[Score, list[str]]:
         """The working score after an attempt, and the checks that it fails."""
@@ -211,6 +230,8 @@ class Run:
     ) -> Iterator[Sequence[Row]]:
         """The attempts that the request allows: one after the other, or all at once."""
         config = self._task.config
+        # notes are told as they come only where one attempt follows the other
+        together = 1 if self._telling.tells_notes or not config.batch_attempts else _TOGETHER
         rules = self._rulebook.rules(step, grid, prompt, budget, self._later(step))
         weights = self._rulebook.weights(step)
         number = self._steps
@@ -227,7 +248,7 @@ class Run:
             )
             for attempt in range(config.max_attempts)
         )
-        return iter([list(rows)]) if config.batch_attempts else ([row] for row in rows)
+        return iter(lambda: list(islice(rows, together)), [])
 
     def _later(self, step: Step) -> int:
         """How many bars still to be written may have to share a window with this step's."""
@@ -237,7 +258,7 @@ class Run:
         rest = set(self._task.targets()) - self._written - step.targets
         return sum(bar in reach for _, bar in rest)
 
-    def _result(self, *, cancelled: bool) -> Result:
+    def _result(self, status: Status) -> Result:
         score = restore(
             self._original,
             self._working,
@@ -245,7 +266,18 @@ class Run:
             written=self._written,
             resolution=self._tokenizer.config.decode_resolution,
         )
+        # told to stop with its last token, it still counts as stopped
+        cancelled = status is Status.CANCELLED or self._cancelled()
         return Result(score, self._truncated, cancelled)
+
+    def _failure(self, step: Step, reasons: Counter[str]) -> str:
+        counted = ", ".join(f"{reason} {count}x" for reason, count in reasons.most_common())
+        attempts = self._task.config.max_attempts
+        return (
+            f"none of {attempts} attempts at {_cells(self._task, step)} was accepted ({counted}); "
+            "allow more (max_attempts), raise temperature or temperature_escalation, loosen the "
+            "filters, or switch the check off"
+        )
 
 
 def _cells(task: Task, step: Step) -> str:
@@ -255,12 +287,4 @@ def _cells(task: Task, step: Step) -> str:
         f"bars {sorted(bar for t, bar in step.targets if t == track)} of track "
         f"{task.parts[track].id}"
         for track in tracks
-    )
-
-
-def _failure(attempts: int, reasons: Counter[str]) -> str:
-    counted = ", ".join(f"{reason} {count}x" for reason, count in reasons.most_common())
-    return (
-        f"none of {attempts} attempts was accepted ({counted}); allow more (max_attempts), raise "
-        "temperature or temperature_escalation, loosen the filters, or switch the check off"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from midigpt.inference.request import GenerationRequest
     from midigpt.score import Score
 
+
+logger = logging.getLogger("midigpt")
 
 __all__ = ["SamplingSession", "TokenLogger"]
 
@@ -82,6 +85,7 @@ class SamplingSession:
         self.resolved_seed = self._task.seed
         self.generated_bars = self._task.generated_bars
         self.dropped_context = self._fitted.dropped
+        self._advice = list(warnings)
         self.warnings = list(warnings)
         self.truncated = False
         self.note_sink: NoteSink | None = None
@@ -180,6 +184,11 @@ class SamplingSession:
             velocity=use_velocity != 0,
         )
 
+    def _add_warning(self, warning: str) -> None:
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+            logger.warning("%s", warning)
+
     def _planned(self) -> list[Step]:
         bars = len(self._score.tracks[0].bars)
         return window_steps(self._task, self._task.window, self._splits, frozenset(), bars)
@@ -204,6 +213,15 @@ class SamplingSession:
         """Positions of the network."""
         return self._engine.decoder.context
 
+    @property
+    def step_gen_start(self) -> int:
+        """``gen_count`` when the attempt in progress began."""
+        return self._counters.attempt_start
+
+    def window_tokens(self) -> int:
+        """The prompt of the current step together with what was sampled after it."""
+        return self.context_len + self.gen_count - self.step_gen_start
+
     def peak_window_tokens(self) -> int:
         """The longest prompt of the run together with what was sampled after it."""
         return self._counters.peak_tokens
@@ -227,6 +245,7 @@ class SamplingSession:
         self, candidates: int, sinks: Sinks
     ) -> list[tuple[Run, Result | GenerationError]]:
         self._counters = counters = Counters()
+        self.warnings = list(self._advice)
         language, decoder = self._engine.language, self._engine.decoder
         stop = self.cancel_event.is_set
         filters = Filters.of(self._task.config, language.tokenizer.vocabulary)
@@ -240,7 +259,7 @@ class SamplingSession:
                 counters=counters,
                 cancelled=stop,
                 sinks=sinks,
-                warn=self.warnings.append,
+                warn=self._add_warning,
             )
             for index in range(candidates)
         ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
+from midigpt.inference.controls import PitchMask, Remix, RhythmMask
 from midigpt.inference.request import InferenceConfig
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from midigpt.inference.request import GenerationRequest, TrackPrompt
     from midigpt.score import Score, Track
     from midigpt.tokens import Tokenizer
+
+C = TypeVar("C", PitchMask, RhythmMask, Remix)
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,11 @@ class Part:
         drum: whether it is a drum track.
         attributes: levels asked for, by attribute name.
         bar_attributes: the same for single bars.
-        controls: track controls as sent, already validated.
-        bar_controls: bar controls as sent, already validated.
+        time_signature: index of the meter asked for, if one is.
+        bar_meters: the same for single bars.
+        pitch_mask: which pitches may be played, if not all alike.
+        rhythm_mask: when notes may begin, if not anywhere.
+        remix: how far to vary what is there, if it is to be varied.
     """
 
     id: int
@@ -40,8 +46,11 @@ class Part:
     drum: bool
     attributes: Mapping[str, int]
     bar_attributes: Mapping[int, Mapping[str, int]]
-    controls: Mapping[str, Any]
-    bar_controls: Mapping[int, Mapping[str, Any]]
+    time_signature: int | None = None
+    bar_meters: Mapping[int, int] = field(default_factory=dict)
+    pitch_mask: PitchMask | None = None
+    rhythm_mask: RhythmMask | None = None
+    remix: Remix | None = None
 
     @property
     def full(self) -> bool:
@@ -51,6 +60,7 @@ class Part:
     @classmethod
     def of(cls, prompt: TrackPrompt, track: Track) -> Part:
         """The part that a validated track prompt describes."""
+        controls = prompt.controls
         future = frozenset(index for index, bar in enumerate(track.bars) if bar.future)
         return cls(
             id=prompt.id,
@@ -60,8 +70,15 @@ class Part:
             drum=track.is_drum,
             attributes=prompt.attributes,
             bar_attributes=prompt.bar_attributes,
-            controls=prompt.controls,
-            bar_controls=prompt.bar_controls,
+            time_signature=controls.get("time_signature"),
+            bar_meters={
+                bar: controls["time_signature"]
+                for bar, controls in prompt.bar_controls.items()
+                if "time_signature" in controls
+            },
+            pitch_mask=_parsed(PitchMask, controls.get("pitch_mask")),
+            rhythm_mask=_parsed(RhythmMask, controls.get("rhythm_mask")),
+            remix=_parsed(Remix, controls.get("remix")),
         )
 
 
@@ -80,6 +97,7 @@ class Task:
         velocity: whether notes carry velocities.
         microtiming: whether notes carry microtiming.
         genre: genre id, or -1.
+        speaks_of_meters: whether any control of the request, of whatever track, is about meters.
         meter: the TimeSig token every written bar must have, or None where meters may change.
     """
 
@@ -92,6 +110,7 @@ class Task:
     velocity: bool
     microtiming: bool
     genre: int
+    speaks_of_meters: bool
     meter: int | None
 
     @classmethod
@@ -102,6 +121,7 @@ class Task:
         prompts = sorted(request.tracks, key=lambda prompt: prompt.id)
         parts = [Part.of(p, score.tracks[p.id]) for p in prompts if not p.ignore]
         genre = controls.get("genre")
+        meters = any(_speaks_of_meters(prompt) for prompt in prompts)
         return cls(
             config=config,
             window=int(config.model_dim or 0),
@@ -112,13 +132,15 @@ class Task:
             velocity=controls.get("velocity", True),
             microtiming=controls.get("microtiming", True),
             genre=-1 if genre is None else tokenizer.genres.encode(genre),
-            meter=_kept_meter(parts, score, tokenizer),
+            speaks_of_meters=meters,
+            meter=None if meters else _kept_meter(parts, score, tokenizer),
         )
 
     def without(self, parts: Collection[int], score: Score, tokenizer: Tokenizer) -> Task:
         """The task with these parts left out, as if the request had ignored them."""
         kept = [part for t, part in enumerate(self.parts) if t not in parts]
-        return replace(self, parts=tuple(kept), meter=_kept_meter(kept, score, tokenizer))
+        meter = None if self.speaks_of_meters else _kept_meter(kept, score, tokenizer)
+        return replace(self, parts=tuple(kept), meter=meter)
 
     @property
     def generated_bars(self) -> dict[int, list[int]]:
@@ -128,6 +150,14 @@ class Task:
     def targets(self) -> Iterator[tuple[int, int]]:
         """All (track, bar) cells to write."""
         return ((t, bar) for t, part in enumerate(self.parts) for bar in part.bars)
+
+
+def _parsed(control: type[C], sent: object) -> C | None:
+    return None if sent is None else control.parse(sent)
+
+
+def _speaks_of_meters(prompt: TrackPrompt) -> bool:
+    return any("time_signature" in c for c in (prompt.controls, *prompt.bar_controls.values()))
 
 
 def _thin_out(parts: Sequence[Part], probability: float, seed: int) -> Sequence[Part]:
@@ -146,18 +176,13 @@ def _thin_out(parts: Sequence[Part], probability: float, seed: int) -> Sequence[
 
 
 def _kept_meter(parts: Sequence[Part], score: Score, tokenizer: Tokenizer) -> int | None:
-    """The TimeSig token of a piece in one meter, unless the request itself speaks of meters."""
-    asked = any(
-        "time_signature" in controls
-        for part in parts
-        for controls in (part.controls, *part.bar_controls.values())
-    )
+    """The TimeSig token of a piece in one meter."""
     meters = {
         (bar.ts_numerator, bar.ts_denominator)
         for part in parts
         for bar in score.tracks[part.id].bars
     }
-    if asked or len(meters) != 1:
+    if len(meters) != 1:
         return None
     signatures = tokenizer.config.time_signatures or ()
     meter = meters.pop()

@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from midigpt.tokens import EncoderConfig
 
 
+MAX_TRACKS = 1024
+MAX_BARS = 2**16
+"""Bars of all tracks together: more than any music, and as much as is planned in seconds."""
+
+
 def check_bars(score: Score, window: int, encoder: EncoderConfig) -> None:
-    """Check that all tracks have the same number of bars, enough for the window.
+    """Check that all tracks have the same number of bars, enough for the window and not too many.
 
     Raises:
         RequestValidationError: they have not.
@@ -21,6 +26,12 @@ def check_bars(score: Score, window: int, encoder: EncoderConfig) -> None:
     lengths = [len(track.bars) for track in score.tracks]
     if not lengths:
         raise RequestValidationError("score.tracks is empty; it must have at least one track")
+    if len(lengths) > MAX_TRACKS:
+        problem = f"score.tracks has {len(lengths)} tracks; it must have at most {MAX_TRACKS}"
+        raise RequestValidationError(problem)
+    if sum(lengths) > MAX_BARS:
+        problem = f"score has {sum(lengths)} bars in all tracks; it must have at most {MAX_BARS}"
+        raise RequestValidationError(problem)
     if min(lengths) == 0:
         _reject_length(lengths, lengths.index(0))
     if min(lengths) < max(lengths):

@@ -101,10 +101,10 @@ class Decoder(Protocol):
         """
 
     def rewind(self, row: int, length: int) -> None:
-        """Forget a row's tokens from position ``length`` on; 0 frees the row's memory as well.
+        """Forget a row's tokens from position ``length`` on; 0 frees the row, if there is one.
 
         Raises:
-            KeyError: there is no such row.
+            KeyError: there is no such row, and ``length`` is not 0.
             ValueError: the row is shorter than that.
         """
 
@@ -194,13 +194,13 @@ class PlainDecoder(Decoder):
 
     @override
     def rewind(self, row: int, length: int) -> None:
+        if length == 0:
+            self._rows.pop(row, None)
+            return
         held = self._rows[row]
         if not 0 <= length <= held.length:
             raise ValueError(f"row {row} holds {held.length} tokens, cannot rewind to {length}")
-        if length:
-            held.rewind(length)
-        else:
-            del self._rows[row]
+        held.rewind(length)
 
     def _append(self, row: Row, tokens: list[Placed]) -> Tensor:
         """Add ``tokens`` to ``row``; returns the logits after the last of them, (V,)."""

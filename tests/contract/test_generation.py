@@ -119,7 +119,7 @@ def test_fit(row):
     ids = [part.id for part in task.parts]
     assert [
         {
-            "prompt_tokens": len(m.prompt.tokens),
+            "prompt_tokens": m.length,
             "need": pytest.approx(m.need, abs=1e-6),
             "tokens_per_track": {str(ids[t]): n for t, n in sorted(m.tokens.items())},
         }

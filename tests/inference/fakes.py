@@ -31,7 +31,10 @@ class FakeDecoder:
         return torch.stack([self.logits(row) for row in rows])
 
     def rewind(self, row, length):
-        del self.rows[row][length:]
+        if length == 0:
+            self.rows.pop(row, None)
+        else:
+            del self.rows[row][length:]
 
     def logits(self, row):
         seed = hash(tuple(self.rows[row])) % 2**31

@@ -101,6 +101,21 @@ def test_a_next_row_takes_the_place_of_the_last(decoder, loop):
     assert [place for place, _, _ in decoder.prefills] == [0, 0, 0]
 
 
+def test_memory_is_given_back_but_for_the_first_row(decoder, loop):
+    loop.run([candidate(row(4, seed=seed)) for seed in range(4)])
+    assert decoder.rows.keys() == {0}
+
+
+def test_memory_is_given_back_after_an_error_too(decoder, loop):
+    def broken():
+        yield [row(4, seed=1), row(4, seed=2), row(5)]
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        loop.run([broken()])
+    assert decoder.rows.keys() == {0}
+
+
 def test_a_dead_end_ends_its_row_only(loop):
     crashed, alive = loop.run([candidate(row(rules=DeadEnd())), candidate(row(seed=2))])
     assert crashed == [(Status.CRASHED, [])]

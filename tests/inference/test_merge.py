@@ -11,12 +11,12 @@ from midigpt.inference.task import Part, Task
 
 
 def part(id_=0, *, bars=(), hidden=(), autoregressive=False, drum=False):
-    return Part(id_, frozenset(bars), frozenset(hidden), autoregressive, drum, {}, {}, {}, {})
+    return Part(id_, frozenset(bars), frozenset(hidden), autoregressive, drum, {}, {})
 
 
 def task(*parts, **config):
     settled = InferenceConfig(mask_mode="attention", **config)
-    return Task(settled, 4, 1, 1, parts, 0, True, True, -1, None)
+    return Task(settled, 4, 1, 1, parts, 0, True, True, -1, False, None)
 
 
 def melody(*pitches, **kwargs):

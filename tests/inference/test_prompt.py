@@ -17,15 +17,13 @@ def part(id_=0, **kwargs):
         "drum": False,
         "attributes": {},
         "bar_attributes": {},
-        "controls": {},
-        "bar_controls": {},
     }
     return Part(id_, **(settings | kwargs))
 
 
 def task(*parts, mask_mode="attention", genre=-1):
     config = InferenceConfig(mask_mode=mask_mode)
-    return Task(config, 4, 1, 1, parts, 0, True, True, genre, None)
+    return Task(config, 4, 1, 1, parts, 0, True, True, genre, False, None)
 
 
 def track(pitch, bars=4, **kwargs):
@@ -133,7 +131,7 @@ def test_only_the_window_is_shown(tokenizer, words):
 
 def test_bar_levels_move_with_the_window():
     """The reference read the level of local bar 0 in every window (Q-03)."""
-    levels = {"min_polyphony": 3, "bar_Tension_4": 7, "bar_Tension_2": 5, "bar_end": 1}
+    levels = {"min_polyphony": 3, "bar_Tension_4": 7, "bar_end": 1}
     assert shift_bars(levels, -4) == {"min_polyphony": 3, "bar_Tension_0": 7, "bar_end": 1}
     assert shift_bars({"bar_Tension_0": 7}, 4) == {"bar_Tension_4": 7}
 

@@ -408,3 +408,13 @@ def test_q26_a_forced_rhythm_leaves_microtiming_alone(stage, control):
     engine = random_engine(ENCODER | {"emit_delta_tokens": True})
     session = asked(engine, song("melodic"), {"id": 0, "bars": [1], "controls": control})
     assert set(stage(session, "DeltaDirection 0").offered) == {"Delta"}
+
+
+def test_pitch_class_sets_are_not_in_prompts(levelled, stage):
+    """No published model has seen them there (Q2 of the tokenizer); validation says so."""
+    fill = {"id": 0, "bars": [1], "bar_attributes": {"1": {"pitch_class_set": 3}}}
+    session = asked(levelled, song("melodic"), fill)
+    (prompt,) = stage(session).prompts
+    assert "BarLevelOnsetPolyphonyMax" in dict(prompt)
+    assert "BarLevelPitchClassSet" not in dict(prompt)
+    assert "pitch_class_set" in session.warnings[0]

@@ -4,7 +4,7 @@ import pytest
 
 from midigpt import Score
 from midigpt.errors import GenerationCancelled, GenerationError
-from midigpt.inference import GenerationRequest
+from midigpt.inference import GenerationRequest, run
 from midigpt.inference.loop import Status
 from tests.inference.conftest import ENCODER, random_engine
 
@@ -146,6 +146,22 @@ class TestCancelling:
         assert cancelled.value.gen_count == 6
         assert session.truncated
 
+    def test_with_the_last_token(self, engine, score):
+        """All is written, and yet it was told to stop."""
+        session = engine.session(score, request(INFILL | {"bars": [1]}, CONTEXT))
+        session.attempt_sink = lambda *_: session.cancel_event.set()
+        with pytest.raises(GenerationCancelled) as cancelled:
+            session.run()
+        assert cancelled.value.partial.tracks[0].bars[1] != score.resample(1920).tracks[0].bars[1]
+
+    def test_while_the_last_attempt_is_rejected(self, engine, score, monkeypatch):
+        monkeypatch.setattr(run, "rejections", lambda *_: ["taste"])
+        session = engine.session(score, request(INFILL, CONTEXT, max_attempts=1))
+        session.attempt_sink = lambda *_: session.cancel_event.set()
+        with pytest.raises(GenerationCancelled) as cancelled:
+            session.run()
+        assert cancelled.value.partial == score.resample(1920)
+
     def test_from_another_thread(self, engine, score):
         many = {"id": 0, "bars": [0, 1, 2, 3]}
         session = engine.session(score, request(many, CONTEXT, max_attempts=100))
@@ -175,21 +191,24 @@ class TestCandidates:
             assert candidate["truncated"] is False
         assert session.gen_count == sum(c["gen_count"] for c in candidates)
 
-    def test_one_that_fails_does_not_touch_the_others(self, engine, score):
-        """Whatever is silent is rejected; the density limit leaves only notes out of reach."""
-        asked = request(
-            INFILL | {"controls": {"pitch_mask": {"pitches": [60]}}},
-            CONTEXT,
-            num_candidates=4,
-            max_attempts=1,
-            novelty_threshold=0.2,
-            temperature=1.0,
+    def test_one_that_fails_does_not_touch_the_others(self, engine, score, monkeypatch):
+        one_bar = INFILL | {"bars": [1]}
+        alone = {
+            seed: engine.session(score, request(one_bar, CONTEXT, seed=seed)).run()
+            for seed in (7, 8, 9)
+        }
+        bars = {seed: result.tracks[0].bars[1] for seed, result in alone.items()}
+        monkeypatch.setattr(
+            run,
+            "rejections",
+            lambda _, after, *__: ["taste"] if after.tracks[0].bars[1] == bars[8] else [],
         )
+        asked = request(one_bar, CONTEXT, num_candidates=3, max_attempts=1)
+
         candidates = engine.session(score, asked).run_variations()
-        failed = [c for c in candidates if c["error"]]
-        assert all(c["score"] is None for c in failed)
-        assert all("novelty_check" in c["error"] for c in failed)
-        assert len([c for c in candidates if c["score"]]) + len(failed) == 4
+
+        assert [c["score"] for c in candidates] == [alone[7], None, alone[9]]
+        assert [c["error"] and "taste 1x" in c["error"] for c in candidates] == [None, True, None]
 
     def test_cancelling_keeps_what_each_has(self, engine, score):
         session = engine.session(score, request(INFILL, CONTEXT, num_candidates=2))
@@ -198,6 +217,73 @@ class TestCandidates:
             session.run_variations()
         assert [c["seed"] for c in cancelled.value.partial] == [7, 8]
         assert all(c["score"].resolution == 1920 for c in cancelled.value.partial)
+
+
+class TestAttemptsSideBySide:
+    """They are judged in order, so the music is that of attempts one after the other."""
+
+    @pytest.fixture(autouse=True)
+    def _picky(self, monkeypatch):
+        """Reject whatever has an odd number of notes."""
+        monkeypatch.setattr(
+            run,
+            "rejections",
+            lambda _, after, targets, *__: [
+                "taste" for t, b in targets if len(after.tracks[t].bars[b].notes) % 2
+            ],
+        )
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_the_result_is_the_same(self, engine, score, seed):
+        asked = {"seed": seed, "max_attempts": 20, "temperature_escalation": 1.01}
+        one_by_one = engine.session(score, request(INFILL, CONTEXT, **asked))
+        together = engine.session(score, request(INFILL, CONTEXT, batch_attempts=True, **asked))
+        assert one_by_one.run() == together.run()
+        assert one_by_one.attempt == together.attempt
+        assert one_by_one.gen_count <= together.gen_count
+
+    def test_only_so_many_at_a_time(self, engine, score):
+        batches = []
+        step = engine.decoder.step
+        asked = request(INFILL, CONTEXT, batch_attempts=True, max_attempts=100)
+        session = engine.session(score, asked)
+        try:
+            engine.decoder.step = lambda rows, tokens: (
+                batches.append(len(rows)) or step(rows, tokens)
+            )
+            session.run()
+        finally:
+            engine.decoder.step = step
+        assert max(batches) == 8
+
+    def test_notes_are_told_of_one_attempt_after_the_other(self, engine, score):
+        asked = request(INFILL, CONTEXT, batch_attempts=True, max_attempts=20, seed=1)
+        session = engine.session(score, asked)
+        heard = []
+        session.note_sink = heard.extend
+        session.retry_sink = lambda _, bars: heard.__setitem__(
+            slice(None), [note for note in heard if note["bar"] not in bars[0]]
+        )
+        result = session.run()
+        notes = [(b, n.pitch) for b in (1, 2) for n in result.tracks[0].bars[b].notes]
+        assert sorted((note["bar"], note["pitch"]) for note in heard) == sorted(notes)
+
+
+def test_a_result_shares_nothing_with_what_was_sent(engine, score):
+    sent = score.resample(1920)
+    result = engine.session(sent, request(INFILL, CONTEXT)).run()
+    result.tracks[1].bars[0].notes.clear()
+    result.tracks[0].bars[0].notes[0].pitch = 1
+    assert sent == score.resample(1920)
+
+
+def test_warnings_are_those_of_the_last_run(engine, score):
+    score.tracks[0].instrument = 200
+    session = engine.session(score, request(INFILL, CONTEXT))
+    session.run()
+    once = list(session.warnings)
+    session.run()
+    assert session.warnings == once
 
 
 class TestFailing:

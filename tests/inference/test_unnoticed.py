@@ -224,7 +224,7 @@ class TestFitting:
         """Of the longest planned step."""
         session = self.session(score, *tracks, **config)
         measured = measure(session._task, score, Splits(), session._engine.language)
-        return max(len(m.prompt.tokens) for m in measured)
+        return max(m.length for m in measured)
 
     @pytest.mark.parametrize(("programs", "dropped"), [((41, 5), 1), ((5, 41), 2)])
     def test_of_tracks_of_one_role_the_foreign_family_goes_first(self, programs, dropped):

@@ -234,7 +234,7 @@ def test_calls_that_make_no_sense(decoder):
     for call in (
         lambda: decoder.fork(3, [0]),
         lambda: decoder.step([3], [0]),
-        lambda: decoder.rewind(3, 0),
+        lambda: decoder.rewind(3, 1),
     ):
         with pytest.raises(KeyError):
             call()
