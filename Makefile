@@ -5,7 +5,7 @@ PORT ?= 8000
 SEED ?= 1
 BIN := .venv/bin
 
-.PHONY: serve test lint peer
+.PHONY: serve test lint peer bench
 
 serve: .venv/http
 	$(BIN)/midigpt-http --port $(PORT) $(ARGS)
@@ -21,6 +21,10 @@ lint: .venv/test
 # Compares with the reference; CASE=generate-17 shows one of the cases that SEED draws.
 peer: .venv/test .venv-peer/midigpt-0.4.2
 	$(BIN)/python -m tests.peer.compare --seed $(SEED) $(if $(CASE),--case $(CASE))
+
+# Our engine and the reference's on the same requests, in turns.
+bench: .venv/test .venv-peer/midigpt-0.4.2
+	$(BIN)/python -m benchmarks.compare $(ARGS)
 
 .venv-peer/midigpt-%:
 	test -x .venv-peer/bin/python || $(PYTHON) -m venv .venv-peer

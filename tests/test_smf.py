@@ -184,6 +184,15 @@ class TestFile:
         with pytest.raises(MidiFileError, match=r"song\.mid: not a MIDI file"):
             midi.read(path)
 
+    def test_damage_is_told_by_the_error_alone(self, tmp_path, capfd, caplog):
+        """The reference prints a warning and parses a second time (S12)."""
+        path = tmp_path / "song.mid"
+        path.write_bytes(header() + chunk(b"\0"))
+        with pytest.raises(MidiFileError):
+            midi.read(path)
+        assert capfd.readouterr() == ("", "")
+        assert caplog.text == ""
+
     def test_a_missing_file(self, tmp_path):
         with pytest.raises(FileNotFoundError):
             midi.read(tmp_path / "song.mid")

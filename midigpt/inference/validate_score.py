@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from midigpt.tokens import EncoderConfig
 
 
-MAX_TRACKS = 1024
+MAX_TRACKS = 256
 MAX_BARS = 2**16
 """Bars of all tracks together: more than any music, and as much as is planned in seconds."""
 

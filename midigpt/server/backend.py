@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.responses import Response
@@ -58,7 +59,7 @@ class Backend:
     Args:
         load: loads the model; called once, on the thread that will run it.
         max_queue: most requests waiting and running.
-        workers: threads that validate, plan and write JSON.
+        workers: threads that validate and plan.
 
     Attributes:
         jobs: the queue.
@@ -135,7 +136,7 @@ class Backend:
         try:
             piece = await loop.run_in_executor(self._workers, model.piece, body, ignored)
         except RequestValidationError as error:
-            raise invalid(str(error)) from None
+            raise unfit(error) from None
         if body.request.config.plan_only:
             plan = await loop.run_in_executor(self._workers, lambda: as_json(piece.plan()))
             return answer(body, plan)
@@ -185,6 +186,16 @@ def check_supported(body: GenerateInput) -> None:
     if config.num_candidates > 1:
         path = "request.config.num_candidates"
         raise invalid(f"{path} above 1 is not supported by this server", path)
+
+
+def unfit(error: RequestValidationError) -> ApiError:
+    """The refusal of a request: the engine's messages begin with the place of a member in it."""
+    detail = str(error)
+    place = re.match(r"(?:config|tracks|controls)\b[\w.\[\]]*", detail)
+    if place:
+        return invalid(f"request.{detail}", f"request.{place[0]}")
+    place = re.match(r"score\b[\w.\[\]]*", detail)
+    return invalid(detail, place[0] if place else None)
 
 
 def as_json(output: GenerateOutput) -> bytes:

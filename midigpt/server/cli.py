@@ -49,9 +49,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--ckpt", metavar="PATH", help="local checkpoint file or directory")
+    source.add_argument(
+        "--ckpt", type=something, metavar="PATH", help="local checkpoint file or directory"
+    )
     source.add_argument(
         "--pretrained",
+        type=something,
         metavar="NAME_OR_REPO",
         help="published checkpoint: short name or repository",
     )
@@ -70,13 +73,26 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add(
         "--max-queue", type=between(1), default=64, metavar="N", help="waiting and running requests"
     )
-    add("--max-body-bytes", type=between(1024), default=32 * 2**20, metavar="N")
+    add(
+        "--max-body-bytes",
+        type=between(1024),
+        default=32 * 2**20,
+        metavar="N",
+        help="longest body that is read",
+    )
     given = parser.parse_args(argv)
     if given.pretrained is None and (given.hf_filename or given.hf_repo):
         parser.error("--hf-filename and --hf-repo need --pretrained")
     if given.pretrained and "/" in given.pretrained and not given.hf_filename:
         parser.error("--pretrained with a repository needs --hf-filename")
     return given
+
+
+def something(text: str) -> str:
+    """An argparse type: text that is not empty, as that of an unset variable is."""
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
 
 
 def between(least: int, most: int | None = None) -> Callable[[str], int]:

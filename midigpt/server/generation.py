@@ -64,7 +64,9 @@ def names(settings: Settings) -> tuple[str, str]:
     """Id and label of the model that the settings name."""
     name = settings.pretrained
     if not name:
-        return settings.path.stem, settings.ckpt or settings.path.stem
+        path = settings.path.resolve()
+        id_ = path.name if path.is_dir() else path.stem
+        return id_, settings.ckpt or id_
     if "/" in name:
         return PurePath(settings.hf_filename).stem, f"{name}/{settings.hf_filename}"
     other = settings.hf_repo not in {"", hub.DEFAULT_REPO}

@@ -35,6 +35,7 @@ class Job(Generic[T]):
 
     Args:
         id_: its name, unique among the jobs that have not ended.
+        work: called with this job when its turn comes.
 
     Attributes:
         id: as given.
@@ -44,8 +45,9 @@ class Job(Generic[T]):
         waited: seconds it waited for its turn; 0 until then.
     """
 
-    def __init__(self, id_: str) -> None:
+    def __init__(self, id_: str, work: Callable[[Job[T]], T]) -> None:
         self.id = id_
+        self._work: Callable[[Job[T]], T] | None = work
         self.stop = threading.Event()
         self.reason: CancelReason | None = None
         self.answer: Future[T]
@@ -56,11 +58,16 @@ class Job(Generic[T]):
         """Stop the work; if it is still waiting it ends here and now. The first reason stays."""
         self.reason = self.reason or reason
         self.stop.set()
-        self.answer.cancel()
+        if self.answer.cancel():
+            # its place in line is kept until its turn, but not the music that came with it
+            self._work = None
 
-    def run(self, work: Callable[[Job[T]], T]) -> T:
-        """Do the work; called when it is this job's turn."""
+    def run(self) -> T:
+        """Do the work; called when it is this job's turn, once."""
         self.waited = time.monotonic() - self._admitted
+        work, self._work = self._work, None
+        if work is None:
+            raise RuntimeError("a job runs only once, and not after it was cancelled")
         return work(self)
 
 
@@ -96,7 +103,7 @@ class JobQueue:
             QueueFullError: as many jobs as allowed are in it.
             DuplicateJobError: one of this id is in it.
         """
-        job: Job[T] = Job(id_)
+        job: Job[T] = Job(id_, work)
         with self._lock:
             if self._closed:
                 raise ClosedError
@@ -104,7 +111,7 @@ class JobQueue:
                 raise QueueFullError
             if id_ in self._jobs:
                 raise DuplicateJobError
-            job.answer = self._model_thread.submit(job.run, work)
+            job.answer = self._model_thread.submit(job.run)
             self._jobs[id_] = job
         job.answer.add_done_callback(lambda _answer: self._jobs.pop(id_))
         return job

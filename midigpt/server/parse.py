@@ -140,7 +140,7 @@ def _take_unknown(body: dict[str, Any]) -> Iterator[str]:
 
 def _take(value: object, known: frozenset[str], prefix: str) -> Iterator[str]:
     if isinstance(value, dict):
-        for name in value.keys() - known:
+        for name in [name for name in value if name not in known]:
             del value[name]
             yield prefix + name
 

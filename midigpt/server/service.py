@@ -47,7 +47,9 @@ GRACE_S = 10
 
 logger = logging.getLogger("midigpt")
 settings = bentoml.use_arguments(Settings)
-workers = ThreadPoolExecutor(2, thread_name_prefix="prepare")
+# apart, so that a malformed body is refused at once whatever is being planned
+parsers = ThreadPoolExecutor(1, thread_name_prefix="parse")
+planners = ThreadPoolExecutor(2, thread_name_prefix="plan")
 
 
 def load() -> Model:
@@ -87,7 +89,7 @@ class MidiGPT:
     """Writes music with a MIDI-GPT checkpoint."""
 
     def __init__(self) -> None:
-        self.backend = Backend(load, settings.max_queue, workers)
+        self.backend = Backend(load, settings.max_queue, planners)
 
     @bentoml.on_deployment
     @staticmethod
@@ -168,4 +170,4 @@ class MidiGPT:
 # what the decorator made of the class, which type checkers do not see
 service: Any = MidiGPT
 service.add_asgi_middleware(ErrorShape)
-service.add_asgi_middleware(Intake, workers=workers, limit=settings.max_body_bytes)
+service.add_asgi_middleware(Intake, workers=parsers, limit=settings.max_body_bytes)

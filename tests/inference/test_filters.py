@@ -112,3 +112,10 @@ def test_a_row_of_a_whole_vocabulary_is_filtered_alike_in_any_company(rows):
     together = filters.apply(probs)
 
     assert torch.equal(together, torch.cat([filters.apply(row.unsqueeze(0)) for row in probs]))
+
+
+def test_any_size_of_top_k_and_mask_k_will_do(vocabulary):
+    for huge in (10**30, 10**400):
+        filters = Filters.of(InferenceConfig(top_k=huge, mask_k=huge - 1), vocabulary)
+        probs = torch.full((1, len(vocabulary)), 1 / len(vocabulary))
+        assert filters.apply(probs).sum().item() == pytest.approx(1)

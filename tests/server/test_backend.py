@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import anyio
 import pytest
 
-from midigpt.errors import CheckpointError
-from midigpt.server.backend import Backend
+from midigpt.errors import CheckpointError, RequestValidationError
+from midigpt.server.backend import Backend, unfit
 from midigpt.server.errors import ApiError
 from tests.server.fakes import FakeModel, body
 
@@ -215,3 +215,18 @@ async def test_a_model_that_cannot_be_loaded(failure, reason, logged, caplog):
     assert not backend.ready
     assert ("Traceback" in caplog.text) is logged
     assert (await refusal(ask(backend))).detail == reason
+
+
+@pytest.mark.parametrize(
+    ("message", "path", "detail"),
+    [
+        ("config.top_p is 2; it must be in (0, 1]", "request.config.top_p", "request.config.top_p"),
+        ("tracks[1].bars[0] (track_id=1) is 9", "request.tracks[1].bars[0]", "request.tracks[1]"),
+        ("score.tracks[0].bars (track_id=0) has 2", "score.tracks[0].bars", "score.tracks[0]"),
+        ("nothing is asked for", None, "nothing"),
+    ],
+)
+def test_a_refusal_names_the_member_as_it_was_sent(message, path, detail):
+    error = unfit(RequestValidationError(message))
+    assert (error.status, error.path) == (422, path)
+    assert error.detail.startswith(detail)

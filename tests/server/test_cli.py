@@ -52,6 +52,8 @@ def test_all_flags():
     [
         ("--colour", "unrecognized arguments"),
         ("--ckpt a --pretrained b", "not allowed with argument"),
+        ("--ckpt=", "must not be empty"),
+        ("--pretrained=", "must not be empty"),
         ("--port http", "invalid"),
         ("--port 70000", "70000 is not at least 0 and at most 65535"),
         ("--port -1", "-1 is not at least 0"),

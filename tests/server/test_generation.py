@@ -182,6 +182,14 @@ def test_names(settings, expected):
     assert names(settings) == expected
 
 
+def test_a_directory_is_called_by_its_whole_name(tmp_path, monkeypatch):
+    folder = tmp_path / "yellow.v2"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert names(Settings(ckpt=str(folder))) == ("yellow.v2", str(folder))
+    assert names(Settings(ckpt=".")) == ("yellow.v2", ".")
+
+
 @pytest.fixture
 def loading(monkeypatch):
     """What would be looked up and loaded."""

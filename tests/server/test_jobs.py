@@ -1,5 +1,6 @@
 import threading
 import time
+import weakref
 from concurrent.futures import wait
 
 import pytest
@@ -55,6 +56,19 @@ def test_jobs_run_one_after_the_other_in_the_order_they_came(go_on):
     assert first.answer.result() == "done"
     assert order == ["0", "1", "2", "3", "4"]
     assert emptied(queue)
+
+
+def test_a_waiting_job_that_is_cancelled_lets_go_of_its_music(go_on):
+    class Music:
+        pass
+
+    queue, music = JobQueue(10), Music()
+    busy(queue, go_on)
+    job = queue.submit("second", lambda _, music=music: music)
+    gone = weakref.ref(music)
+    del music
+    job.cancel("disconnect")
+    assert gone() is None
 
 
 def test_the_queue_has_a_limit_and_room_again_after_each_job(go_on):

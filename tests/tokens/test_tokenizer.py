@@ -88,6 +88,14 @@ def test_onsets_can_be_rounded_beforehand():
     assert "TimeSig TimeAbsolutePos:1 VelocityLevel:20 DeltaDirection Delta:3 NoteOnset:60" in words
 
 
+def test_without_microtiming_decoded_notes_have_no_delta():
+    """A fraction of a tick that nothing was said about means nothing."""
+    chosen = tokenizer(resolution=7)
+    score = Score([Track([Bar([Note(60, 80, 1, 1)])])], 7)
+    ((note,),) = (bar.notes for bar in chosen.from_grid(score).tracks[0].bars)
+    assert (note.onset_ticks, note.delta) == (68, 0)
+
+
 def test_on_the_grid_there_is_nothing_to_do():
     chosen = tokenizer(decode_resolution=12)
     score = Score([], 12)
