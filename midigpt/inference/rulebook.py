@@ -134,8 +134,8 @@ class Rulebook:
         asked: list[Constraint] = [
             ValueConstraint(vocabulary, self._token_type(name), level)
             for name, level in part.attributes.items()
-            # its type is that of every note's duration, and no header has room for it
-            if self._token_type(name) != "NoteDuration"
+            # the type of every note's duration has no room in a header
+            if self._language.analyzer.get(name) and self._token_type(name) != "NoteDuration"
         ]
         if part.time_signature is not None:
             asked.append(ValueConstraint(vocabulary, "TimeSig", part.time_signature))

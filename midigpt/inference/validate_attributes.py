@@ -89,6 +89,8 @@ class KnownAttributes:
             )
         where, attribute = place.at(name), self._get(name)
         if attribute is None:
+            if of == "bar" and self._analyzer is not None:
+                reject(where, "is no attribute of a bar: this checkpoint has none")
             return
         if attribute.level != of:
             member = _MEMBERS[attribute.level]

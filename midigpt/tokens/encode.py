@@ -24,7 +24,7 @@ class EncodeOptions:
 
     Attributes:
         partial_encode_track_index: a track that is left open at its end; -1 for none.
-        partial_encode_track_bars: how many bars of that track to write; -1 for all.
+        partial_encode_track_bars: how many bars of that track to write; -1 for all, and its end.
         multi_fill: (track, bar) pairs whose notes are written at the end, as fill blocks.
         window_bars: the number of bars announced; 0 for that of the longest track.
         use_span_masks: write ``future`` bars without notes and report their tokens as hidden.
@@ -115,9 +115,9 @@ class _Writer:
         for name, level_ids in ids.track_levels:
             if name in levels:
                 self.tokens.append(level_ids[levels[name]])
-        partial = t == options.partial_encode_track_index
-        cut = partial and options.partial_encode_track_bars >= 0
-        bars = track.bars[: options.partial_encode_track_bars] if cut else track.bars
+        count = options.partial_encode_track_bars
+        partial = t == options.partial_encode_track_index and count >= 0
+        bars = track.bars[:count] if partial else track.bars
         for b, bar in enumerate(bars):
             self._bar(t, b, bar, drum=track.is_drum, levels=levels)
         if not partial:

@@ -303,6 +303,15 @@ class TestQ15:
         with pytest.raises(GenerationError, match="novelty_check"):
             again.run()
 
+    def test_ignored_tracks_do_not_confuse_it(self, engine, monkeypatch):
+        score = song("melodic", "melodic")
+        score.tracks[0].bars[1].notes = [Note(50, 80, 0, 480)]
+        tracks = [{"id": 0, "bars": [], "ignore": True}, {"id": 1, "bars": [1]}]
+        session = asked(engine, score, *tracks, max_attempts=1)
+        follow(monkeypatch, session, ["NoteOnset 60", "NoteDuration 11", "FillInEnd"])
+        with pytest.raises(GenerationError, match="novelty_check"):
+            session.run()
+
     def test_nor_is_what_was_between_the_lines_of_the_grid(self, engine, score, monkeypatch):
         again = [
             word

@@ -221,8 +221,8 @@ class TestPrompt:
         assert told[start : start + 3] == ["Bar", "TimeSig", "BarEnd"]
 
     def test_ignored_tracks_are_not_shown(self, words):
-        told = words(INFILL, CONTEXT | {"ignore": True})
-        assert [word for word in told if word[0] == "Track"] == [("Track", 0)]
+        told = words({"id": 0, "bars": [], "ignore": True}, {"id": 1, "bars": [1]})
+        assert [word for word in told if word[0] == "Track"] == [("Track", 1)]
 
     def test_each_step_has_its_own(self, session, engine, passes, tokens):
         shown = passes(engine)

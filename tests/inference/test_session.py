@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from midigpt import Score
-from midigpt.errors import GenerationCancelled, GenerationError
+from midigpt.errors import GenerationCancelled, GenerationError, RequestValidationError
 from midigpt.inference import GenerationRequest, run
 from midigpt.inference.loop import Status
 from tests.inference.conftest import ENCODER, random_engine
@@ -275,6 +275,16 @@ def test_a_result_shares_nothing_with_what_was_sent(engine, score):
     result.tracks[1].bars[0].notes.clear()
     result.tracks[0].bars[0].notes[0].pitch = 1
     assert sent == score.resample(1920)
+
+
+def test_attributes_of_a_checkpoint_without_any(engine, score):
+    """Those of tracks mean nothing, as in the reference; there are none of bars."""
+    whole = {"id": 0, "bars": [], "autoregressive": True, "attributes": {"note_density": 3}}
+    session = engine.session(score, request(whole, CONTEXT))
+    assert "has no effect" in session.warnings[0]
+    session.run()
+    with pytest.raises(RequestValidationError, match="bar_attributes"):
+        engine.session(score, request(INFILL | {"bar_attributes": {"1": {"nomml": 3}}}, CONTEXT))
 
 
 def test_warnings_are_those_of_the_last_run(engine, score):

@@ -165,6 +165,13 @@ def test_the_bars_of_the_window_as_they_now_stand(logged, tokenizer):
         assert record["pct_at_0"] == pytest.approx(100 * at_start / len(notes), abs=0.05)
 
 
+def test_bars_are_counted_from_the_start_of_the_piece(logged):
+    session, records = logged(INFILL | {"bars": [3]}, CONTEXT, model_dim=2)
+    session.run()
+    told = [(record["bar"], record["generated"]) for record in records("bar")]
+    assert told == [(2, False), (3, True), (2, False), (3, False)]
+
+
 def test_a_bar_tells_its_first_16_onsets_and_pitches(score, logged):
     score.tracks[1].bars[0].notes = [Note(30 + n, 61, 80 * n, 80) for n in range(20)]
     score.tracks[1].bars[1].notes = []
@@ -219,6 +226,8 @@ def test_candidates_side_by_side_are_told_apart(logged):
     for summary in records("step_summary"):
         own = [token["pos"] for token in told if token["step"] == summary["step"]]
         assert own == list(range(summary["tokens_generated"]))
+    lengths = [token["legal_tt"] for token in told if token["tt"] == "NoteDuration"]
+    assert lengths == [["NoteDuration"]] * len(lengths)
     counts = sorted(summary["tokens_generated"] for summary in records("step_summary"))
     assert counts == sorted(candidate["gen_count"] for candidate in candidates)
 

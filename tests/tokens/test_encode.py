@@ -162,7 +162,7 @@ def test_a_partial_track_stays_open():
         "PieceStart Track Instrument Bar TimeSig BarEnd "
         "Track Instrument Bar TimeSig BarEnd TrackEnd"
     )
-    assert told(score, partial_encode_track_index=0).count("Bar TimeSig") == 3
+    assert told(score, partial_encode_track_index=0) == told(score)
     whole = told(score, partial_encode_track_index=0, partial_encode_track_bars=9)
     assert whole.count("Bar TimeSig") == 3
 
