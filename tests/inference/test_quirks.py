@@ -303,6 +303,15 @@ class TestQ15:
         with pytest.raises(GenerationError, match="novelty_check"):
             again.run()
 
+    def test_only_the_bars_of_the_step_count(self, monkeypatch):
+        """Reading a bar of a later step changes it: the encoder has no word for its pitch."""
+        engine, score = random_engine(ENCODER | {"pitch_range": [36, 83]}), song("melodic")
+        score.tracks[0].bars[2].notes = [Note(20, 80, 0, 480)]
+        session = asked(engine, score, {"id": 0, "bars": [1, 2]}, max_attempts=1)
+        follow(monkeypatch, session, ["NoteOnset 24", "NoteDuration 11", "FillInEnd"])
+        with pytest.raises(GenerationError, match="novelty_check"):
+            session.run()
+
     def test_ignored_tracks_do_not_confuse_it(self, engine, monkeypatch):
         score = song("melodic", "melodic")
         score.tracks[0].bars[1].notes = [Note(50, 80, 0, 480)]
