@@ -106,6 +106,20 @@ def whole(value: object, place: Place, error: type[Exception] = TypeError) -> in
     return real
 
 
+def spelled(value: object, place: Place) -> int:
+    """Such an integer, or text that spells one.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if not isinstance(value, str):
+        return whole(value, place)
+    try:
+        return int(value)
+    except ValueError:
+        raise TypeError(f"{place} is {shown(value)}; it must be an integer") from None
+
+
 def wholes(values: object, place: Place, error: type[Exception] = TypeError) -> list[int]:
     """A list of such integers.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from midigpt.inference.controls import PitchMask, Remix, RhythmMask
-from midigpt.inference.reading import Place, listed, reject, shown, whole
+from midigpt.inference.reading import Place, listed, reject, shown, spelled
 from midigpt.inference.validate_score import shown_meter
 from midigpt.inference.validate_tracks import check_targets, is_whole
 from midigpt.tokens import Genres
@@ -135,7 +135,7 @@ class TrackControls:
             )
 
     def _meter(self, value: object, place: Place) -> int:
-        index, count = whole(value, place), len(self._meters)
+        index, count = spelled(value, place), len(self._meters)
         if not self._meters:
             reject(place, f"is {shown(index)}; this checkpoint has no meters, it must be left out")
         if not 0 <= index < count:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
-from midigpt.inference.reading import Place, flag, mapping, number, shown, whole, wholes
+from midigpt.inference.reading import Place, flag, mapping, number, spelled, whole, wholes
 from midigpt.inference.request import GenerationRequest, InferenceConfig, TrackPrompt
 
 if TYPE_CHECKING:
@@ -90,14 +90,4 @@ def _by_bar(
 
 
 def _levels(value: object, place: Place) -> dict[Any, int]:
-    return {name: _level(level, place.at(name)) for name, level in mapping(value, place).items()}
-
-
-def _level(value: object, place: Place) -> int:
-    """A level; text that spells an integer counts as one."""
-    if not isinstance(value, str):
-        return whole(value, place)
-    try:
-        return int(value)
-    except ValueError:
-        raise TypeError(f"{place} is {shown(value)}; it must be an integer") from None
+    return {name: spelled(level, place.at(name)) for name, level in mapping(value, place).items()}

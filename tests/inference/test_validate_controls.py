@@ -209,3 +209,9 @@ def test_a_meter_asked_of_bars_that_keep_theirs_is_warned_of():
         f"tracks[0].bar_controls.1.time_signature (track_id=0, bar 1) {nothing} from bar 0 on",
         f"tracks[1].controls.time_signature (track_id=1) {nothing} from bar 0 on",
     ]
+
+
+def test_a_meter_may_be_spelled():
+    """As in the reference, and as levels may; over HTTP it must be a number."""
+    request = settled(ask({"controls": {"time_signature": "1"}}))
+    assert request.tracks[0].controls == {"time_signature": 1}

@@ -10,6 +10,7 @@ answer a line goes to ``ANSWERS`` as soon as it is known, because some cases may
 """
 
 import json
+import resource
 import sys
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,9 @@ from midigpt import Bar, Note, Score, Track, _core
 from midigpt.attributes import AttributeAnalyzer
 from midigpt.inference import GenerationRequest, InferenceEngine, validate_request
 from midigpt.inference.session import TokenLogger
+
+MEMORY = 8 << 30
+"""Bytes; what needs more is an error, instead of the end of other programs."""
 
 
 def score_of(case):
@@ -234,6 +238,7 @@ def planned(session):
 
 def main():
     torch.set_num_threads(1)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with Path(sys.argv[1]).open() as cases, Path(sys.argv[2]).open("a") as answers:
         reference = Reference(json.loads(cases.readline()))
         for line in cases:
