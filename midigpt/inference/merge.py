@@ -50,13 +50,14 @@ def merge(
             working.tempo,
         )
     )
-    if step.autoregressive:
-        same = working.resolution == merged.resolution
-        before = working if same else tokenizer.from_grid(grid)
-        active = step.active_track
+    same = working.resolution == merged.resolution
+    before = working if same else tokenizer.from_grid(grid)
+    active = step.active_track if step.autoregressive else None
+    for t, track in enumerate(merged.tracks):
         for bar in range(*step.window):
-            if (active, bar) not in step.targets:
-                merged.tracks[active].bars[bar] = before.tracks[active].bars[bar]
+            unseen = bar < prompt.forgotten or t == active
+            if unseen and (t, bar) not in step.targets:
+                track.bars[bar] = before.tracks[t].bars[bar]
     return merged
 
 

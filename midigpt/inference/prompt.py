@@ -49,12 +49,14 @@ class Prompt:
         order: the parts in the order of the prompt; a continuation's own comes last.
         blocks: the bars to be filled in, in the order the model writes them; none for a
             continuation.
+        forgotten: bars before this one are shown empty, though they are not.
     """
 
     tokens: tuple[int, ...]
     hidden: tuple[tuple[int, int], ...]
     order: tuple[int, ...]
     blocks: tuple[Block, ...]
+    forgotten: int = 0
 
 
 def with_levels(task: Task, score: Score, analyzer: AttributeAnalyzer) -> Score:
@@ -96,13 +98,15 @@ def build(
     encoded = tokenizer.encode(window, _options(task, step, order), compute_attributes=False)
     tokens = encoded.tokens
     if step.autoregressive:
-        return Prompt(tuple(tokens), tuple(encoded.hidden_spans), order, ())
+        return Prompt(tuple(tokens), tuple(encoded.hidden_spans), order, (), forgotten)
     first_fill = tokens.index(tokenizer.vocabulary.encode("FillInStart", 0))
     blocks = tuple(
         Block(t, bar, task.parts[t].drum, _positions(grid.tracks[t].bars[bar], grid.resolution))
         for t, bar in sorted(step.targets)
     )
-    return Prompt(tuple(tokens[: first_fill + 1]), tuple(encoded.hidden_spans), order, blocks)
+    return Prompt(
+        tuple(tokens[: first_fill + 1]), tuple(encoded.hidden_spans), order, blocks, forgotten
+    )
 
 
 def prompt_order(count: int, step: Step) -> tuple[int, ...]:

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from midigpt import Score
+from midigpt import Bar, Note, Score, Track
 from midigpt.errors import GenerationCancelled, GenerationError, RequestValidationError
 from midigpt.inference import GenerationRequest, run
 from midigpt.inference.loop import Status
@@ -343,3 +343,18 @@ def test_the_seeds_example_succeeds_whatever_the_weights_and_the_seed():
             session = engine.session(empty, request({"id": 0, "bars": [0, 1, 2, 3]}, seed=seed))
             result = session.run()
             assert all(bar.notes for bar in result.tracks[0].bars)
+
+
+def test_bars_pushed_out_of_a_prompt_keep_what_was_written():
+    def dense():
+        return Bar([Note(40 + n, 80, 60 * n, 60) for n in range(16)])
+
+    engine = random_engine(ENCODER | {"num_bars_map": [4]}, context=150)
+    context = Track([*(Bar() for _ in range(4)), dense(), dense()])
+    crowded = Score([Track([Bar() for _ in range(6)]), context])
+    session = engine.session(
+        crowded, request({"id": 0, "bars": [2, 4]}, CONTEXT, context="all", seed=3)
+    )
+    result = session.run()
+    assert session.truncated
+    assert all(result.tracks[0].bars[bar].notes for bar in (2, 4))
