@@ -1,4 +1,13 @@
-"""Generation: requests, plans, steps and the engine that runs them."""
+"""Generation: from a request to a finished score.
+
+The story of a request, by module. It is read (``request``), checked against the score and the
+checkpoint (``validate``), and becomes a ``task``. Its steps are planned (``plan``, ``steps``) and
+made to ``fit`` the context of the model, as their ``sizes`` allow. Then a ``session`` may generate:
+a ``run`` for each candidate takes one step after the other on a ``draft`` of the score. A step
+shows the model a ``prompt``; the ``loop`` samples what follows, as far as the ``rules`` and the
+request's ``filters`` let it; what comes out is judged (``checks``) and goes into the draft. All of
+it happens on an ``engine``, which has the checkpoint and lends its decoders.
+"""
 
 from typing import TYPE_CHECKING, Any
 

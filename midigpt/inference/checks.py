@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from midigpt.score import Score, Track
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
+    from midigpt.inference.plan import Cell
     from midigpt.inference.request import InferenceConfig
-    from midigpt.tokens import Tokenizer
+    from midigpt.score import Bar
 
-Cell = tuple[int, int]
+logger = logging.getLogger("midigpt")
 
 
 def rejections(
-    before: Score,
-    after: Score,
-    targets: Iterable[Cell],
-    config: InferenceConfig,
-    tokenizer: Tokenizer,
+    before: Mapping[Cell, Bar], after: Mapping[Cell, Bar], config: InferenceConfig
 ) -> list[str]:
-    """Names of the enabled checks that the attempt fails.
+    """Names of the checks that an attempt fails; of those that are switched off the log is told.
 
     Args:
-        before: the working score before the step.
+        before: the cells of the step, on the token grid.
         after: the same after the attempt.
-        targets: the (track, bar) cells of the step.
         config: says which checks are on.
-        tokenizer: brings both scores to one grid.
     """
-    cells = sorted(targets)
-    old = _onsets(before, cells, tokenizer)
-    new = _onsets(after, cells, tokenizer)
-    failed = []
-    if config.silence_check and not new.total():
-        failed.append("silence_check")
-    if config.novelty_check and _too_close(old, new, config.novelty_threshold):
-        failed.append("novelty_check")
-    return failed
+    old, new = _onsets(before), _onsets(after)
+    close = _too_close(old, new, config.novelty_threshold)
+    verdicts = (
+        ("silence_check", config.silence_check, not new.total()),
+        ("novelty_check", config.novelty_check, close),
+    )
+    for name, enabled, failed in verdicts:
+        if failed and not enabled:
+            logger.warning("an attempt fails the %s, which is switched off", name)
+    return [name for name, enabled, failed in verdicts if enabled and failed]
 
 
-def _onsets(
-    score: Score, cells: list[Cell], tokenizer: Tokenizer
-) -> Counter[tuple[Cell, int, int]]:
-    """How often each (cell, pitch, onset) occurs, onsets on the token grid."""
-    bars = [score.tracks[track].bars[bar] for track, bar in cells]
-    grid = tokenizer.to_grid(Score([Track([bar]) for bar in bars], score.resolution))
+def _onsets(bars: Mapping[Cell, Bar]) -> Counter[tuple[Cell, int, int]]:
+    """How often each (cell, pitch, onset) occurs."""
     return Counter(
-        (cell, note.pitch, note.onset_ticks)
-        for cell, track in zip(cells, grid.tracks, strict=True)
-        for note in track.bars[0].notes
+        (cell, note.pitch, note.onset_ticks) for cell, bar in bars.items() for note in bar.notes
     )
 
 

@@ -16,12 +16,10 @@ from midigpt.tokens.grammar_types import NOTE_TYPES, ONSET_TYPES, POSITION
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from midigpt.inference.rules import Mask
     from midigpt.tokens import Vocabulary
-
-    Mask = NDArray[np.bool_]
 
 _BAR_TYPES = frozenset({"Bar", "BarEnd", "FillInStart", "FillInEnd"})
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from midigpt.inference.loop import Row
-from midigpt.inference.plan import Step
+from midigpt.inference.plan import Cell, Step
 from midigpt.inference.token_log import RunLog, TokenLogger
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Telling:
         )
         self._clock = clock
         self._looked = -INTERVAL
-        self._told: dict[tuple[int, int], int] = {}
+        self._told: dict[Cell, int] = {}
         self._tokens = 0
         self._stated = False
 
@@ -104,7 +104,8 @@ class Telling:
         """Before an attempt, counted from 0."""
         self._told = dict.fromkeys(step.targets, 0)
         if attempt and self._sinks.retry_sink is not None:
-            self._sinks.retry_sink(attempt + 1, _by_id(self._task, step))
+            bars = {self._task.parts[t].id: bars for t, bars in step.bars.items()}
+            self._sinks.retry_sink(attempt + 1, bars)
 
     def token(self, step: Step, row: Row, legal: Mask) -> None:
         """After every token, which was drawn from a legal set (V,)."""
@@ -181,11 +182,3 @@ def prompt_state(task: Task, step: Step) -> dict[str, Any]:
             for t, part in enumerate(task.parts)
         ],
     }
-
-
-def _by_id(task: Task, step: Step) -> dict[int, list[int]]:
-    """The bars of a step by track id."""
-    bars: dict[int, list[int]] = {}
-    for part, bar in sorted(step.targets):
-        bars.setdefault(task.parts[part].id, []).append(bar)
-    return bars

@@ -78,6 +78,7 @@ class Filters:
             dropped[:, self.top_k :] = True
         if self.top_p < 1:
             dropped |= _mass_before(ranked) >= self.top_p
+            dropped[:, 0] = False  # as one would be, if single precision makes zero of top_p
         return ranked.masked_fill(dropped, 0)
 
     def _without_obvious(self, ranked: Tensor, droppable: Tensor) -> Tensor:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from midigpt.errors import RequestValidationError
-from midigpt.inference.plan import Step
-from midigpt.inference.prompt import Prompt, build, with_levels
-from midigpt.inference.roles import relevance
+from midigpt.inference.draft import Draft
+from midigpt.inference.language import Language
+from midigpt.inference.prompt import build
+from midigpt.inference.roles import Character, relevance
+from midigpt.inference.sizes import Sizes
 from midigpt.inference.steps import Splits, room_for, window_sizes, window_steps
 from midigpt.inference.task import Task
+from midigpt.model.decoder import Decoder
 from midigpt.score import Score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from midigpt.inference.language import Language
-    from midigpt.model.decoder import Decoder
+    from numpy.typing import NDArray
+
+    from midigpt.inference.plan import Step
+    from midigpt.inference.sizes import Measured
+    from midigpt.tokens import Tokenizer
 
 _ROUNDS = 16
-_BAR_FRAME = 4
-"""Tokens of a bar that are not notes."""
-
-_NOTE_TOKENS = {True: 2.5, False: 3.5}
-_BAR_TOKENS = {True: 60, False: 40}
-"""What a note and a bar take where there is nothing to go by, for drums and for others."""
 
 
 @dataclass(frozen=True)
@@ -37,225 +38,228 @@ class Fitted:
         task: without the tracks that were dropped.
         splits: step sizes for what the request left to the engine.
         dropped: ids of the dropped tracks.
+        sizes: what the parts of the task take.
         tight: whether some step still leaves no room for a bar at the request's own window.
     """
 
     task: Task
     splits: Splits
     dropped: list[int]
+    sizes: Sizes
     tight: bool
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a step takes of the context.
+def fit(
+    task: Task,
+    score: Score,
+    language: Language,
+    decoder: Decoder,
+    check: Callable[[], None] = lambda: None,
+) -> Fitted:
+    """Split steps and drop context tracks until every planned step fits, as far as that goes.
 
-    Attributes:
-        step: the step.
-        length: tokens of its prompt.
-        tokens: prompt tokens of each part.
-        need: tokens of the prompt and, with the margin, of what will be written.
+    Args:
+        task: what the request asks for.
+        score: the score of the request.
+        language: what the checkpoint's encoder defines.
+        decoder: has the context to fit, and says which tracks matter.
+        check: called every few milliseconds of work; what it raises ends the work.
     """
-
-    step: Step
-    length: int
-    tokens: dict[int, int]
-    need: float
-
-    def need_without(self, parts: Iterable[int]) -> float:
-        """The need if these parts were dropped."""
-        return self.need - sum(self.tokens.get(part, 0) for part in parts)
-
-
-def fit(task: Task, score: Score, language: Language, decoder: Decoder) -> Fitted:
-    """Split steps and drop context tracks until every planned step fits, as far as that goes."""
+    sizes = Sizes.of(task, score, language, check)
     splits = Splits()
     for _ in range(_ROUNDS):
-        measured = measure(task, score, splits, language)
-        room = decoder.context
-        drops: list[int] = []
-        if all(m.need < room for m in measured):
+        loads = _Loads(measure(task, sizes, splits, check), sizes)
+        if loads.fit(decoder.context):
             break
         if task.config.context != "all":
-            drops = _drop(measured, _drop_order(task, score, measured, language, decoder), room)
-            if all(m.need_without(drops) < room for m in measured):
+            judge = _Judge(task, score, language, decoder, sizes)
+            _drop(loads, task, decoder.context, judge)
+            if loads.fit(decoder.context):
                 break
-        smaller = _split(task, splits, [m.step for m in measured])
+        smaller = _split(task, splits, [m.step for m in loads.measured])
         if smaller is None:
             break
-        splits, drops = smaller, []
-    kept = task.without(drops, score, language.tokenizer) if drops else task
-    tight = any(_leaves_no_room(m, decoder.context, drops) for m in measured)
-    return Fitted(kept, splits, sorted(task.parts[part].id for part in drops), tight)
+        splits = smaller
+        loads.keep_all()
+    drops = loads.dropped
+    return Fitted(
+        task=task.without(drops, score, language.tokenizer) if drops else task,
+        splits=splits,
+        dropped=sorted(task.parts[part].id for part in drops),
+        sizes=sizes.without(drops),
+        tight=loads.leave_no_room(decoder.context),
+    )
 
 
-def refuse_what_never_fits(fitted: Fitted, score: Score, language: Language, context: int) -> None:
+def refuse_what_never_fits(
+    fitted: Fitted, tokenizer: Tokenizer, context: int, check: Callable[[], None] = lambda: None
+) -> None:
     """Refuse a task of which some step leaves no room for a bar, even at the smallest window.
+
+    Args:
+        fitted: the task.
+        tokenizer: the tokenizer of the checkpoint.
+        context: positions of the network.
+        check: called every few milliseconds of work; what it raises ends the work.
 
     Raises:
         RequestValidationError: it is such a task.
     """
     if not fitted.tight:
         return
-    smallest = window_sizes(fitted.task, language.tokenizer)[-1]
+    smallest = window_sizes(fitted.task, tokenizer)[-1]
     task = replace(fitted.task, window=smallest)
-    for measured in measure(task, score, fitted.splits, language):
-        if _leaves_no_room(measured, context):
-            raise RequestValidationError(_too_long(task, measured, context))
+    for measured in measure(task, fitted.sizes, fitted.splits, check):
+        if measured.length + room_for(measured.step, 1) >= context:
+            raise RequestValidationError(_too_long(fitted, measured, context))
 
 
-def _leaves_no_room(measured: Measured, room: int, dropped: Iterable[int] = ()) -> bool:
-    """Whether not even one bar can be written."""
-    prompt = measured.length - sum(measured.tokens[part] for part in dropped)
-    return prompt + room_for(measured.step, 1) >= room
+def measure(
+    task: Task, sizes: Sizes, splits: Splits, check: Callable[[], None] = lambda: None
+) -> list[Measured]:
+    """Every planned step with what it takes of the context."""
+    measured = []
+    for step in window_steps(task, task.window, splits, frozenset(), len(sizes.parts[0].bars)):
+        check()
+        measured.append(sizes.measured(step, task.config.budget_margin))
+    return measured
 
 
-def _too_long(task: Task, measured: Measured, room: int) -> str:
+class _Loads:
+    """What the planned steps take, less what the tracks take that are dropped so far.
+
+    Args:
+        measured: every planned step.
+        sizes: what the parts take.
+
+    Attributes:
+        measured: as given.
+        dropped: the parts that are dropped.
+    """
+
+    def __init__(self, measured: Sequence[Measured], sizes: Sizes) -> None:
+        self.measured = measured
+        self.dropped: list[int] = []
+        self._sizes = sizes
+        self._needs = np.array([m.need for m in measured])
+        self._starts, self._ends = np.array([m.step.window for m in measured]).T
+        self._saved = np.zeros(len(measured), dtype=np.int64)
+
+    @property
+    def tightest(self) -> Measured:
+        """The step that needs most."""
+        return max(self.measured, key=lambda m: m.need)
+
+    def fit(self, room: int, without: Iterable[int] = ()) -> bool:
+        """Whether every step fits, with what it will probably write, also without these parts."""
+        saved = self._saved + sum(self._tokens(part) for part in without)
+        return bool((self._needs - saved < room).all())
+
+    def leave_no_room(self, room: int) -> bool:
+        """Whether in some step not even one bar can be written."""
+        least = np.array([m.length + room_for(m.step, 1) for m in self.measured])
+        return bool((least - self._saved >= room).any())
+
+    def drop(self, order: Iterable[int], room: int) -> None:
+        """Drop as many parts, none of which is written, as it takes for every step to fit."""
+        for part in order:
+            if self.fit(room):
+                return
+            self.dropped.append(part)
+            self._saved += self._tokens(part)
+
+    def _tokens(self, part: int) -> NDArray[np.int64]:
+        """What a part that is not written takes of every step."""
+        sizes = self._sizes.parts[part]
+        before = np.array(sizes.before)
+        tokens: NDArray[np.int64] = sizes.frame + before[self._ends] - before[self._starts]
+        return tokens
+
+    def keep_all(self) -> None:
+        """Drop nothing after all."""
+        self.dropped = []
+        self._saved[:] = 0
+
+
+def _too_long(fitted: Fitted, measured: Measured, room: int) -> str:
     start, end = measured.step.window
-    longest = max(measured.tokens, key=lambda part: measured.tokens[part])
+    tokens = [fitted.sizes.part(t, measured.step) for t in range(len(fitted.task.parts))]
+    longest = fitted.task.parts[tokens.index(max(tokens))]
     return (
         f"score: bars {start} to {end - 1} take {measured.length} of the model's "
-        f"{room} tokens, which leaves no room to write (most of them, "
-        f"{measured.tokens[longest]}, are track_id={task.parts[longest].id}); ignore tracks, or "
-        "let them be dropped with context"
+        f"{room} tokens, which leaves no room to write (most of them, {max(tokens)}, are "
+        f"track_id={longest.id}); ignore tracks, or let them be dropped with context"
     )
 
 
-def measure(task: Task, score: Score, splits: Splits, language: Language) -> list[Measured]:
-    """Every planned step with what it takes of the context."""
-    grid = _levelled(task, score, language)
-    bars = len(grid.tracks[0].bars)
-    steps = window_steps(task, task.window, splits, frozenset(), bars)
-    return [_measure(task, step, grid, language) for step in steps]
-
-
-def _levelled(task: Task, score: Score, language: Language) -> Score:
-    """The score as the first step finds it, on the token grid."""
-    tracks = [score.tracks[part.id] for part in task.parts]
-    working = Score(tracks, score.resolution, score.tempo)
-    return language.tokenizer.to_grid(with_levels(task, working, language.analyzer))
-
-
-def _measure(task: Task, step: Step, grid: Score, language: Language) -> Measured:
-    prompt = build(task, step, grid, language.tokenizer)
-    tracks, bars = _count(prompt, step, language)
-    expected = sum(_expected(grid, step, t, bar, bars[t]) for t, bar in step.targets)
-    need = len(prompt.tokens) + task.config.budget_margin * expected
-    return Measured(step, len(prompt.tokens), tracks, need)
-
-
-def _count(
-    prompt: Prompt, step: Step, language: Language
-) -> tuple[dict[int, int], dict[int, dict[int, int]]]:
-    """Prompt tokens of each part, and of each of its bars from ``Bar`` to ``BarEnd``."""
-    vocabulary = language.tokenizer.vocabulary
-    tracks = dict.fromkeys(prompt.order, 0)
-    bars: dict[int, dict[int, int]] = {part: {} for part in prompt.order}
-    parts = iter(prompt.order)
-    part, bar = -1, step.window[0] - 1
-    for token in prompt.tokens:
-        type_ = vocabulary.types[token]
-        if type_ == "Track":
-            part, bar = next(parts), step.window[0] - 1
-        if part < 0:
-            continue
-        tracks[part] += 1
-        if type_ == "Bar":
-            bar += 1
-            bars[part][bar] = 0
-        if type_ == "TrackEnd":
-            part = -1
-        elif bar in bars[part]:
-            bars[part][bar] += 1
-    return tracks, bars
-
-
-def _expected(grid: Score, step: Step, part: int, bar: int, bars: dict[int, int]) -> int:
-    """How many tokens the bar will probably take."""
-    track = grid.tracks[part]
-    like = {
-        b: count
-        for b, count in bars.items()
-        if (part, b) not in step.targets and count > _BAR_FRAME
-    }
-    notes = sum(len(track.bars[b].notes) for b in like)
-    content = sum(like.values()) - _BAR_FRAME * len(like)
-    per_note = content / notes if notes else _NOTE_TOKENS[track.is_drum]
-    if track.bars[bar].notes:
-        return int(len(track.bars[bar].notes) * per_note) + _BAR_FRAME
-    return int(median(like.values())) if like else _BAR_TOKENS[track.is_drum]
-
-
-def _drop(measured: Sequence[Measured], order: Iterable[int], room: int) -> list[int]:
-    """As many parts of the order as it takes for every step to fit, or all of them."""
-    drops: list[int] = []
-    for part in order:
-        if all(m.need_without(drops) < room for m in measured):
-            break
-        drops.append(part)
-    return drops
-
-
-def _drop_order(
-    task: Task,
-    score: Score,
-    measured: Sequence[Measured],
-    language: Language,
-    decoder: Decoder,
-) -> list[int]:
-    """The parts that may be dropped, those that matter least first."""
-    config = task.config
-    needed = {part for m in measured for part, _ in m.step.targets}
+def _drop(loads: _Loads, task: Task, room: int, judge: _Judge) -> None:
+    """Drop tracks until every step fits; all that may be dropped if that does not help."""
+    config, parts = task.config, task.parts
     kept = set(config.context_keep)
-    index = {part.id: t for t, part in enumerate(task.parts)}
-    free = [t for t, part in enumerate(task.parts) if t not in needed and part.id not in kept]
+    index = {part.id: t for t, part in enumerate(parts)}
+    free = [t for t, part in enumerate(parts) if not part.bars and part.id not in kept]
     first = [index[i] for i in dict.fromkeys(config.context_drop) if index.get(i) in free]
-    if config.context == "listed":
-        return first
-    tightest = max(measured, key=lambda m: m.need)
-    worth = (
-        _attention(task, score, tightest, language, decoder)
-        if tightest.length < decoder.context
-        else _relevance(task, score, tightest)
-    )
+    loads.drop(first, room)
+    if config.context == "listed" or loads.fit(room):
+        return
     rest = [t for t in free if t not in first]
-    return first + sorted(rest, key=lambda t: (worth[t], t))
+    if loads.fit(room, without=rest):
+        worth = judge.worth(loads.tightest)
+        rest.sort(key=lambda t: (worth[t], t))
+    loads.drop(rest, room)
 
 
-def _attention(
-    task: Task, score: Score, measured: Measured, language: Language, decoder: Decoder
-) -> dict[int, float]:
-    """How much the end of the prompt looks at each part, per token."""
-    grid = _levelled(task, score, language)
-    prompt = build(task, measured.step, grid, language.tokenizer)
-    attention = decoder.attention(prompt.tokens, prompt.hidden).tolist()
-    worth = {}
-    start = len(prompt.tokens) - sum(measured.tokens.values()) - bool(prompt.blocks)
-    for part in prompt.order:
-        count = measured.tokens[part]
-        worth[part] = sum(attention[start : start + count]) / max(1, count)
-        start += count
-    return worth
+@dataclass(frozen=True)
+class _Judge:
+    """Says how much tracks matter.
 
+    Attributes:
+        task: what the request asks for.
+        score: the score of the request.
+        language: what the checkpoint's encoder defines.
+        decoder: runs its network.
+        sizes: what the parts take.
+    """
 
-def _relevance(task: Task, score: Score, measured: Measured) -> dict[int, float]:
-    """How much each part matters to the ones being written, per token, judged by its role."""
-    tracks = [score.tracks[part.id] for part in task.parts]
-    targets = sorted({part for part, _ in measured.step.targets})
-    return {
-        part: max(relevance(track, tracks[target], score.resolution) for target in targets)
-        / max(1, measured.tokens[part])
-        for part, track in enumerate(tracks)
-    }
+    task: Task
+    score: Score
+    language: Language
+    decoder: Decoder
+    sizes: Sizes
+
+    def worth(self, measured: Measured) -> list[float]:
+        """How much each part matters per token: to the network, if it can read all of the step."""
+        tokens = [self.sizes.part(t, measured.step) for t in range(len(self.task.parts))]
+        if measured.length < self.decoder.context:
+            worth = self._attention(measured.step, tokens)
+        else:
+            worth = self._relevance(measured.step)
+        return [each / max(1, count) for each, count in zip(worth, tokens, strict=True)]
+
+    def _attention(self, step: Step, tokens: Sequence[int]) -> list[float]:
+        """How much the end of the prompt looks at each part."""
+        window = Draft(self.task, self.score, self.language).window(step.window)
+        prompt = build(self.task, step, window, self.language.tokenizer)
+        attention = self.decoder.attention(prompt.tokens, prompt.hidden).tolist()
+        looks = [0.0] * len(tokens)
+        start = len(prompt.tokens) - sum(tokens) - bool(prompt.blocks)
+        for part in prompt.order:
+            looks[part] = sum(attention[start : start + tokens[part]])
+            start += tokens[part]
+        return looks
+
+    def _relevance(self, step: Step) -> list[float]:
+        """How much each part matters to the ones being written, going by its role."""
+        tracks = [self.score.tracks[part.id] for part in self.task.parts]
+        characters = [Character.of(track, self.score.resolution) for track in tracks]
+        targets = {characters[t] for t in step.bars}
+        return [max(relevance(each, target) for target in targets) for each in characters]
 
 
 def _split(task: Task, splits: Splits, steps: Sequence[Step]) -> Splits | None:
     """Smaller steps where the request leaves their size open; None where it does not."""
     if task.tracks_per_step == 0:
-        widest = max(
-            (len({t for t, _ in step.targets}) for step in steps if not step.autoregressive),
-            default=0,
-        )
+        widest = max((len(step.bars) for step in steps if not step.autoregressive), default=0)
         if widest > 1:
             return replace(splits, tracks_per_step=max(1, widest // 2))
     if task.bars_per_step == 0:

@@ -13,13 +13,9 @@ from midigpt.tokens.grammar_types import NOTE_TYPES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from midigpt.inference.rules import Mask
     from midigpt.score import Bar
     from midigpt.tokens import Vocabulary
-
-    Mask = NDArray[np.bool_]
 
 
 class _Words:

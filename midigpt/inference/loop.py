@@ -21,17 +21,14 @@ from torch import Tensor
 from midigpt.errors import GenerationError
 from midigpt.inference import sampling
 from midigpt.inference.prompt import Prompt
-from midigpt.inference.rules import Rules
+from midigpt.inference.rules import Mask, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from numpy.typing import NDArray
-
+    from midigpt.inference.counters import Counters
     from midigpt.inference.filters import Filters
     from midigpt.model.decoder import Decoder
-
-    Mask = NDArray[np.bool_]
 
 R = TypeVar("R")
 
@@ -84,31 +81,6 @@ class Row:
             self.status = Status.COMPLETE
         elif len(self.tokens) >= self.budget:
             self.status = Status.TRUNCATED
-
-
-@dataclass(slots=True)
-class Counters:
-    """What a run has used so far, in seconds and tokens.
-
-    Attributes:
-        forward_s: time in the network.
-        encode_s: time spent on prompts.
-        decode_s: time spent on turning tokens into scores.
-        sampled: tokens sampled, in all rows and attempts.
-        prompt_tokens: length of the current prompt.
-        peak_tokens: the longest prompt together with what was sampled after it.
-        attempt: the attempt in progress, from 1.
-        attempt_start: ``sampled`` when it began.
-    """
-
-    forward_s: float = 0.0
-    encode_s: float = 0.0
-    decode_s: float = 0.0
-    sampled: int = 0
-    prompt_tokens: int = 0
-    peak_tokens: int = 0
-    attempt: int = 0
-    attempt_start: int = 0
 
 
 Candidate = Generator[Sequence[Row], None, R]
@@ -200,13 +172,17 @@ class Loop:
             if self._cancelled():
                 raise _Stopped
 
+        decoder, prompt, counters = self._decoder, row.prompt, self._counters
+        told, reused = decoder.prompt_tokens, decoder.reused_tokens
         began = time.perf_counter()
         try:
-            prompt = row.prompt
-            row.logits = self._decoder.prefill(row.slot, prompt.tokens, prompt.hidden, check)
+            row.logits = decoder.prefill(row.slot, prompt.tokens, prompt.hidden, check)
         except _Stopped:
             row.status = Status.CANCELLED
-        self._counters.forward_s += time.perf_counter() - began
+        counters.forward_s += time.perf_counter() - began
+        reused = decoder.reused_tokens - reused
+        counters.prompt_reused += reused
+        counters.prompt_read += decoder.prompt_tokens - told - reused
 
     def _turn(self, rows: Sequence[Row]) -> list[Row]:
         """Sample a token for every running row; the rows that run on, ready for the next one."""

@@ -11,12 +11,17 @@ import random
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     Range = tuple[int, int]
+
+
+Cell = tuple[int, int]
+"""A track and a bar."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,20 @@ class Step:
     Attributes:
         window: the bars the model sees.
         autoregressive: whether one track is continued, or bars are filled in.
-        targets: the (track, bar) cells that are written.
+        targets: the cells that are written.
     """
 
     window: tuple[int, int]
     autoregressive: bool
-    targets: frozenset[tuple[int, int]]
+    targets: frozenset[Cell]
+
+    @property
+    def bars(self) -> dict[int, list[int]]:
+        """The bars that are written, by track."""
+        return {
+            track: [bar for _, bar in cells]
+            for track, cells in groupby(sorted(self.targets), key=itemgetter(0))
+        }
 
     @property
     def active_track(self) -> int:
@@ -43,7 +56,6 @@ class Step:
 def plan(
     selected: Sequence[Sequence[bool]],
     autoregressive: Sequence[bool],
-    ignore: Sequence[bool],
     *,
     window: int,
     bars_per_step: int,
@@ -56,7 +68,6 @@ def plan(
     Args:
         selected: per track and bar, whether it is to be written; at least one track.
         autoregressive: per track, whether it is continued.
-        ignore: per track, whether it takes no part.
         window: bars the model sees at a time.
         bars_per_step: most bars of a step; 0 leaves it to the planner.
         tracks_per_step: most tracks filled in by a step; 0 for all of them.
@@ -68,7 +79,7 @@ def plan(
     wanted = {
         t: [b for b, chosen in enumerate(row) if chosen]
         for t, row in enumerate(selected)
-        if not ignore[t] and any(row)
+        if any(row)
     }
     kept = max(min_overlap, math.ceil(ar_overlap * window))
     pace = min(bars_per_step or max(1, window - kept), window)
@@ -106,10 +117,7 @@ def summary(steps: Iterable[Step], ids: Sequence[int]) -> list[dict[str, Any]]:
         {
             "window": list(step.window),
             "autoregressive": step.autoregressive,
-            "generate": {
-                str(ids[track]): sorted(bar for t, bar in step.targets if t == track)
-                for track in sorted({track for track, _ in step.targets})
-            },
+            "generate": {str(ids[track]): bars for track, bars in step.bars.items()},
         }
         for step in steps
     ]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 import reprlib
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from numbers import Integral
 from typing import Any, NoReturn
 
 from midigpt.errors import RequestValidationError
 
 _LONGEST = 80
+_LONGEST_NAME = 40
+_PLAIN = re.compile(rf"[\w-]{{1,{_LONGEST_NAME}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,7 @@ class Place:
 
     def at(self, member: object) -> Place:
         """A member of the object that is here."""
-        plain = isinstance(member, str) and member.isidentifier() and len(member) <= _LONGEST
-        return replace(self, path=f"{self.path}.{member if plain else shown(member)}")
+        return replace(self, path=f"{self.path}.{named(member)}")
 
     def item(self, index: int) -> Place:
         """An element of the list that is here."""
@@ -48,17 +52,33 @@ class Place:
 
 
 class _Short(reprlib.Repr):
+    """Writes values as JSON does, and leaves out what is too long."""
+
     def __init__(self) -> None:
         super().__init__()
         self.maxstring = self.maxother = self.maxlong = 40
         self.maxlevel, self.maxdict = 3, 3
+
+    def repr_str(self, x: str, level: int) -> str:  # noqa: ARG002 - the base class's signature
+        start = x[: self.maxstring]
+        text = json.dumps(start, ensure_ascii=not start.isprintable())
+        return text if len(text) <= self.maxstring else f"{text[: self.maxstring - 3]}..."
+
+    def repr_bool(self, x: bool, level: int) -> str:  # noqa: ARG002 - as above
+        return "true" if x else "false"
+
+    def repr_NoneType(self, x: None, level: int) -> str:  # noqa: ARG002, N802 - as above
+        return "null"
+
+    def repr_tuple(self, x: tuple[Any, ...], level: int) -> str:
+        return self.repr_list([*x], level)
 
 
 _SHORT = _Short()
 
 
 def shown(value: object) -> str:
-    """A value as a message repeats it: one line of at most 80 characters."""
+    """A value as a message repeats it: JSON, one line of at most 80 characters."""
     try:
         text = _SHORT.repr(value)
     except ValueError:  # Python refuses to print integers of more than 4300 digits
@@ -66,11 +86,25 @@ def shown(value: object) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
+def named(member: object) -> str:
+    """The name of a member as a path repeats it; in quotes if it is not a plain word."""
+    plain = isinstance(member, str) and _PLAIN.fullmatch(member)
+    return str(member) if plain else shown(member)
+
+
 def listed(names: Iterable[object], limit: int = 60) -> str:
     """The names with commas between them; the first ``limit`` of them if there are more."""
-    words = [str(name) for name in names]
+    words = [name if isinstance(name, str) else shown(name) for name in names]
     more = [f"and {len(words) - limit} more"] if len(words) > limit else []
     return ", ".join(words[:limit] + more) or "none"
+
+
+def meant(name: object, known: Iterable[str]) -> str:
+    """What to add to a message about an unknown name: the known one that is most like it."""
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        return ""
+    close = get_close_matches(name.lower(), known, 1, cutoff=0.7)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def reject(place: Place, problem: str) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from midigpt.inference.levels import cut
 from midigpt.inference.prompt import build
 from midigpt.inference.rulebook import Rulebook
 from midigpt.score import Score
@@ -17,12 +18,11 @@ from midigpt.score import Score
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from midigpt.inference.language import Language
     from midigpt.inference.plan import Step
-    from midigpt.inference.rules import Rules
+    from midigpt.inference.rules import Mask, Rules
     from midigpt.inference.task import Task
     from midigpt.model.decoder import Decoder
 
@@ -62,7 +62,7 @@ def score_from_tokens(
     if step is None or not tokens:
         return _report([], [])
     plain = replace(task, velocity=velocity, microtiming=True, genre=-1)
-    sent = Score([score.tracks[part.id] for part in task.parts], score.resolution)
+    sent = cut(Score([score.tracks[part.id] for part in task.parts], score.resolution), step.window)
     tokenizer = language.tokenizer
     types = [tokenizer.vocabulary.decode(token)[0] for token in tokens]
     prompt = build(plain, step, tokenizer.to_grid(sent), tokenizer)
@@ -75,7 +75,7 @@ def score_from_tokens(
     return _report(_log_probs(logits, legal, tokens), types)
 
 
-def _legal(rules: Rules, tokens: Sequence[int], vocab_size: int) -> NDArray[np.bool_]:
+def _legal(rules: Rules, tokens: Sequence[int], vocab_size: int) -> Mask:
     """What the rules allow in the place of each token, (len(tokens), V)."""
     legal = np.empty((len(tokens), vocab_size), dtype=np.bool_)
     for token, mask in zip(tokens, legal, strict=True):
@@ -102,7 +102,7 @@ def _logits(stream: Sequence[int], first: int, decoder: Decoder) -> Iterator[Ten
         yield logits[here[0] - 1 - begin :]
 
 
-def _log_probs(logits: Tensor, legal: NDArray[np.bool_], tokens: Sequence[int]) -> list[float]:
+def _log_probs(logits: Tensor, legal: Mask, tokens: Sequence[int]) -> list[float]:
     masked = logits.masked_fill(~torch.from_numpy(legal), -torch.inf)
     chosen = masked.gather(1, torch.tensor(tokens)[:, None])[:, 0]
     # where nothing is legal there is no distribution; a forbidden token stays at minus infinity

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from midigpt.score import Note, Track
@@ -21,6 +21,23 @@ _RELEVANCE = {
 _SAME_FAMILY = 0.1
 
 
+class Character(NamedTuple):
+    """What a track does, and what on.
+
+    Attributes:
+        role: bass, harmony, lead, kit, hats, perc, or other when it is empty.
+        family: the family of its instrument; all drums are of one.
+    """
+
+    role: str
+    family: int
+
+    @classmethod
+    def of(cls, track: Track, resolution: int) -> Character:
+        """That of a track."""
+        return cls(role(track, resolution), -1 if track.is_drum else track.instrument // 8)
+
+
 def role(track: Track, resolution: int) -> str:
     """The role of a track: bass, harmony, lead, kit, hats, perc, or other when it is empty."""
     notes = [note for bar in track.bars for note in bar.notes]
@@ -29,12 +46,12 @@ def role(track: Track, resolution: int) -> str:
     return _drum_role(notes) if track.is_drum else _melodic_role(track, notes, resolution)
 
 
-def relevance(context: Track, target: Track, resolution: int) -> float:
+def relevance(context: Character, target: Character) -> float:
     """How much the target's music depends on the context's, from 0 to 1.05."""
-    wanted = role(target, resolution)
+    wanted = target.role
     kind = "drums" if wanted in _DRUM_ROLES else "bass" if wanted == "bass" else "melodic"
-    same = _family(context) == _family(target)
-    return _RELEVANCE[kind][role(context, resolution)] + (_SAME_FAMILY if same else 0.0)
+    same = context.family == target.family
+    return _RELEVANCE[kind][context.role] + (_SAME_FAMILY if same else 0.0)
 
 
 def _drum_role(notes: list[Note]) -> str:
@@ -57,7 +74,3 @@ def _melodic_role(track: Track, notes: list[Note], resolution: int) -> str:
     if pitch < 50 and polyphony < 1.3:
         return "bass"
     return "harmony" if polyphony >= 1.8 else "lead"
-
-
-def _family(track: Track) -> int:
-    return -1 if track.is_drum else track.instrument // 8

@@ -18,17 +18,17 @@ from midigpt.inference.rules import Allowed, MeterKeeper, Room, Rules
 from midigpt.tokens.types import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
     from midigpt.inference.controls import PitchMask, Remix, RhythmMask
     from midigpt.inference.language import Language
-    from midigpt.inference.plan import Step
+    from midigpt.inference.plan import Cell, Step
     from midigpt.inference.prompt import Prompt
     from midigpt.inference.rules import Constraint
     from midigpt.inference.task import C, Part, Task
-    from midigpt.score import Score
+    from midigpt.score import Bar
 
 
 class Rulebook:
@@ -47,13 +47,18 @@ class Rulebook:
         self._vocabulary = language.tokenizer.vocabulary
 
     def rules(
-        self, step: Step, grid: Score, prompt: Prompt, budget: int, later: int
+        self,
+        step: Step,
+        before: Mapping[Cell, Bar],
+        prompt: Prompt,
+        budget: int,
+        later: int,
     ) -> Callable[[int], Rules]:
         """A maker of the rules of a step's attempts, by the attempt's number.
 
         Args:
             step: the step.
-            grid: the working score at the tokenizer's resolution, for a remix to vary.
+            before: its cells on the token grid, for a remix to vary.
             prompt: the prompt of the step.
             budget: tokens an attempt may sample.
             later: bars of later steps that must fit the same window.
@@ -66,7 +71,7 @@ class Rulebook:
         if remix is None:
             return lambda _: common.copy()
         return lambda attempt: common.copy(
-            first=self._variation(step, grid, remix, self._task.seed + attempt)
+            first=self._variation(step, before, remix, self._task.seed + attempt)
         )
 
     def plain_rules(self, step: Step, prompt: Prompt) -> Rules:
@@ -180,15 +185,16 @@ class Rulebook:
             rules.append(MeterKeeper(self._vocabulary, self._task.meter))
         return rules
 
-    def _variation(self, step: Step, grid: Score, remix: Remix, seed: int) -> Variation:
-        (track,) = {track for track, _ in step.targets}
-        bars = [grid.tracks[track].bars[bar] for _, bar in sorted(step.targets)]
+    def _variation(
+        self, step: Step, before: Mapping[Cell, Bar], remix: Remix, seed: int
+    ) -> Variation:
+        bars = [before[cell] for cell in sorted(step.targets)]
         return Variation(
             self._vocabulary,
             reference(bars, self._language.tokenizer.config.lowest_pitch),
             remix.amount,
             durations=remix.mode == "full",
-            drum=self._task.parts[track].drum,
+            drum=self._task.parts[step.active_track].drum,
             seed=seed,
         )
 
@@ -201,7 +207,7 @@ class Rulebook:
 
     def _writers(self, step: Step) -> list[Part]:
         """The parts that the step writes."""
-        return [self._task.parts[track] for track in sorted({track for track, _ in step.targets})]
+        return [self._task.parts[track] for track in step.bars]
 
     def _agreed(self, step: Step, name: str, controls: Sequence[C | None]) -> C | None:
         """The control that all parts of a step have; None if they have none or disagree."""

@@ -7,6 +7,9 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from midigpt.inference.prompt import Block
 from midigpt.tokens.grammar import GrammarState
 from midigpt.tokens.grammar_types import NOTE_TYPES
@@ -14,13 +17,12 @@ from midigpt.tokens.grammar_types import NOTE_TYPES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
-    from numpy.typing import NDArray
     from typing_extensions import Self
 
     from midigpt.tokens import Vocabulary
 
-    Mask = NDArray[np.bool_]
+Mask = NDArray[np.bool_]
+"""Tokens, (V,) or (B, V), that may be sampled."""
 
 LEAST_BAR = 16
 """Tokens in which any bar can be opened, given a note and closed, wherever it stands."""

@@ -12,24 +12,27 @@ from typing import TYPE_CHECKING
 
 from midigpt.errors import GenerationError
 from midigpt.inference.checks import rejections
+from midigpt.inference.draft import Draft
 from midigpt.inference.events import Telling
 from midigpt.inference.loop import Row, Status
-from midigpt.inference.merge import merge, restore
-from midigpt.inference.prompt import build, with_levels
+from midigpt.inference.prompt import build
 from midigpt.inference.rulebook import Rulebook
 from midigpt.inference.steps import room_for, window_sizes, window_steps
 from midigpt.score import Score
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
+    from midigpt.inference.counters import Counters
+    from midigpt.inference.draft import Take
     from midigpt.inference.events import Sinks
     from midigpt.inference.language import Language
-    from midigpt.inference.loop import Candidate, Counters
-    from midigpt.inference.plan import Step
+    from midigpt.inference.loop import Candidate
+    from midigpt.inference.plan import Cell, Step
     from midigpt.inference.prompt import Prompt
     from midigpt.inference.steps import Splits
     from midigpt.inference.task import Task
+    from midigpt.score import Bar
 
 logger = logging.getLogger("midigpt")
 
@@ -45,12 +48,13 @@ class Result:
     """What became of a candidate.
 
     Attributes:
-        score: the finished score; of a cancelled one, as far as it got.
+        score: the finished score; of a cancelled one, as far as it got, and None if nothing was
+            sampled.
         truncated: whether a step ran out of tokens.
         cancelled: whether it was told to stop.
     """
 
-    score: Score
+    score: Score | None
     truncated: bool
     cancelled: bool
 
@@ -89,9 +93,7 @@ class Run:
     ) -> None:
         self.seed = task.seed
         self._task = task
-        self._original = score
         self._splits = splits
-        self._language = language
         self._tokenizer = language.tokenizer
         self._context = context
         self._counters = counters
@@ -99,9 +101,10 @@ class Run:
         self._warn = warn
         self._telling = Telling(sinks, task, language.tokenizer)
         self._rulebook = Rulebook(task, language, warn)
-        tracks = [score.tracks[part.id] for part in task.parts]
-        self._working = Score(tracks, score.resolution, score.tempo)
-        self._written: frozenset[tuple[int, int]] = frozenset()
+        self._draft = Draft(task, score, language)
+        self._bars = len(score.tracks[0].bars)
+        self._left = Counter(bar for _, bar in task.targets())
+        self._written: set[Cell] = set()
         self._truncated = False
         self._steps = 0
         self.sampled = 0
@@ -124,8 +127,7 @@ class Run:
         )
 
     def _window(self, size: int, *, smallest: bool) -> Generator[Sequence[Row], None, Status]:
-        bars = len(self._working.tracks[0].bars)
-        for step in window_steps(self._task, size, self._splits, self._written, bars):
+        for step in window_steps(self._task, size, self._splits, self._written, self._bars):
             if self._cancelled():
                 return Status.CANCELLED
             status = yield from self._step(step, smallest=smallest)
@@ -136,9 +138,7 @@ class Run:
     def _step(self, step: Step, *, smallest: bool) -> Generator[Sequence[Row], None, Status]:
         """Take one step; TRUNCATED asks for a smaller window."""
         began = time.perf_counter()
-        levelled = with_levels(self._task, self._working, self._language.analyzer)
-        grid = self._tokenizer.to_grid(levelled)
-        prompt = self._prompt(step, grid, smallest=smallest)
+        prompt = self._prompt(step, smallest=smallest)
         budget = self._context - len(prompt.tokens) - 1
         self._counters.prompt_tokens = len(prompt.tokens)
         self._counters.encode_s += time.perf_counter() - began
@@ -147,44 +147,55 @@ class Run:
         writers = sum(bool(part.bars) for part in self._task.parts)
         if budget < _AMPLE * writers:
             self._warn(f"the context is nearly full: {budget} tokens are left to write in")
-        row, after = yield from self._attempts(step, prompt, grid, budget, smallest=smallest)
+        row, take = yield from self._attempts(step, prompt, budget, smallest=smallest)
         if row.status is Status.TRUNCATED and not smallest:
             return Status.TRUNCATED
-        if row.status is Status.CANCELLED and not row.tokens:
+        if take is None:
             return Status.CANCELLED
-        self._working = after
+        began = time.perf_counter()
+        self._draft.accept(take)
+        self._counters.decode_s += time.perf_counter() - began
         self._written |= step.targets
+        self._left.subtract(bar for _, bar in step.targets)
         if row.status is Status.TRUNCATED:
             self._warn(f"the step that writes {_cells(self._task, step)} ran out of room")
         self._truncated |= row.status in {Status.TRUNCATED, Status.CANCELLED}
         return Status.CANCELLED if row.status is Status.CANCELLED else Status.COMPLETE
 
-    def _prompt(self, step: Step, grid: Score, *, smallest: bool) -> Prompt:
+    def _prompt(self, step: Step, *, smallest: bool) -> Prompt:
         """The prompt of a step; in the last resort what was written pushes out the oldest bars."""
-        prompt = build(self._task, step, grid, self._tokenizer)
+        window = self._draft.window(step.window)
+        prompt = build(self._task, step, window, self._tokenizer)
         start, end = step.window
+        least = room_for(step, len(step.targets))
+        if not smallest or len(prompt.tokens) + least < self._context:
+            return prompt
+        if not any(start <= bar < end for _, bar in self._written):
+            return prompt
         forgotten = start
-        written = any(start <= bar < end for _, bar in self._written)
-        while smallest and written and forgotten < end:
-            if len(prompt.tokens) + room_for(step, len(step.targets)) < self._context:
-                break
+        while forgotten < end and len(prompt.tokens) + least >= self._context:
             forgotten += 1
-            prompt = build(self._task, step, grid, self._tokenizer, forgotten=forgotten)
-        if forgotten > start:
-            self._warn(
-                f"what was written left no room: bars {start} to {forgotten - 1} were kept from "
-                "the model when it wrote later ones"
-            )
-            self._truncated = True
+            prompt = build(self._task, step, window, self._tokenizer, forgotten=forgotten)
+        self._warn(
+            f"what was written left no room: bars {start} to {forgotten - 1} were kept from "
+            "the model when it wrote later ones"
+        )
+        self._truncated = True
         return prompt
 
     def _attempts(
-        self, step: Step, prompt: Prompt, grid: Score, budget: int, *, smallest: bool
-    ) -> Generator[Sequence[Row], None, tuple[Row, Score]]:
-        """Sample until an attempt is accepted: the attempt and the working score after it."""
+        self, step: Step, prompt: Prompt, budget: int, *, smallest: bool
+    ) -> Generator[Sequence[Row], None, tuple[Row, Take | None]]:
+        """Sample until an attempt is accepted: the attempt, and what it makes of the window.
+
+        Told to stop before it has a token, it makes nothing of it; cut off at a window that is not
+        the smallest, what it makes does not matter.
+        """
         self._telling.step_begins(step)
+        before = self._draft.read(step.targets)
         reasons: Counter[str] = Counter()
-        for batch in self._batches(step, prompt, grid, budget):
+        take = None
+        for batch in self._batches(step, before, prompt, budget):
             attempt = batch[0].place[2]
             self._counters.attempt = attempt + 1
             self._counters.attempt_start = self._counters.sampled
@@ -198,41 +209,37 @@ class Run:
                 if row.status is Status.CRASHED:
                     reasons["constraint graph error"] += 1
                     continue
-                after, failed = self._judge(step, prompt, grid, row)
+                if row.status is Status.CANCELLED and not row.tokens:
+                    return row, None
+                take, failed = self._judge(step, before, prompt, row)
                 if row.status is Status.CANCELLED or not failed:
-                    return row, after
+                    return row, take
                 reasons.update(failed)
             if self._cancelled():
-                row.status, row.tokens = Status.CANCELLED, []
-                return row, self._working
+                return row, None
         if row.status is Status.TRUNCATED and not smallest:
-            return row, after
-        raise GenerationError(self._failure(step, reasons))
+            return row, None
+        raise GenerationError(self._failure(step, reasons, take))
 
-    def _judge(self, step: Step, prompt: Prompt, grid: Score, row: Row) -> tuple[Score, list[str]]:
-        """The working score after an attempt, and the checks that it fails."""
+    def _judge(
+        self, step: Step, before: Mapping[Cell, Bar], prompt: Prompt, row: Row
+    ) -> tuple[Take, list[str]]:
+        """What an attempt makes of the window, and the checks that it fails."""
         began = time.perf_counter()
-        tokenizer = self._tokenizer
-        after = merge(
-            step,
-            prompt=prompt,
-            sampled=row.tokens,
-            working=self._working,
-            grid=grid,
-            tokenizer=tokenizer,
-        )
-        failed = rejections(grid, after, step.targets, self._task.config, tokenizer)
+        take = self._draft.take(step, prompt, row.tokens)
+        after = {cell: take.read[cell] for cell in step.targets}
+        failed = rejections(before, after, self._task.config)
         self._counters.decode_s += time.perf_counter() - began
-        return after, failed
+        return take, failed
 
     def _batches(
-        self, step: Step, prompt: Prompt, grid: Score, budget: int
+        self, step: Step, before: Mapping[Cell, Bar], prompt: Prompt, budget: int
     ) -> Iterator[Sequence[Row]]:
         """The attempts that the request allows: one after the other, or all at once."""
         config = self._task.config
         # notes are told as they come only where one attempt follows the other
         together = 1 if self._telling.tells_notes or not config.batch_attempts else _TOGETHER
-        rules = self._rulebook.rules(step, grid, prompt, budget, self._later(step))
+        rules = self._rulebook.rules(step, before, prompt, budget, self._later(step))
         weights = self._rulebook.weights(step)
         number = self._steps
         self._steps += 1
@@ -255,36 +262,29 @@ class Run:
         start, end = step.window
         bars = [bar for _, bar in step.targets]
         reach = range(max(bars) - (end - start) + 1, min(bars) + (end - start))
-        rest = set(self._task.targets()) - self._written - step.targets
-        return sum(bar in reach for _, bar in rest)
+        return sum(self._left[bar] for bar in reach) - len(bars)
 
     def _result(self, status: Status) -> Result:
-        score = restore(
-            self._original,
-            self._working,
-            self._task,
-            written=self._written,
-            resolution=self._tokenizer.config.decode_resolution,
-        )
-        # told to stop with its last token, it still counts as stopped
-        cancelled = status is Status.CANCELLED or self._cancelled()
+        cancelled = status is Status.CANCELLED
+        if cancelled and not self.sampled:
+            return Result(None, self._truncated, cancelled)
+        began = time.perf_counter()
+        score = self._draft.answer(self._written)
+        self._counters.decode_s += time.perf_counter() - began
         return Result(score, self._truncated, cancelled)
 
-    def _failure(self, step: Step, reasons: Counter[str]) -> str:
+    def _failure(self, step: Step, reasons: Counter[str], last: Take | None) -> str:
         counted = ", ".join(f"{reason} {count}x" for reason, count in reasons.most_common())
-        attempts = self._task.config.max_attempts
+        if last is not None:
+            notes = sum(len(last.read[cell].notes) for cell in step.targets)
+            counted += f"; the last one had {notes} notes"
         return (
-            f"none of {attempts} attempts at {_cells(self._task, step)} was accepted ({counted}); "
-            "allow more (max_attempts), raise temperature or temperature_escalation, loosen the "
-            "filters, or switch the check off"
+            f"none of {self._task.config.max_attempts} attempts at {_cells(self._task, step)} was "
+            f"accepted ({counted}); allow more (max_attempts), raise temperature or "
+            "temperature_escalation, loosen the filters, or switch the check off"
         )
 
 
 def _cells(task: Task, step: Step) -> str:
     """The bars of a step, for a person to read."""
-    tracks = sorted({track for track, _ in step.targets})
-    return ", ".join(
-        f"bars {sorted(bar for t, bar in step.targets if t == track)} of track "
-        f"{task.parts[track].id}"
-        for track in tracks
-    )
+    return ", ".join(f"bars {bars} of track {task.parts[t].id}" for t, bars in step.bars.items())

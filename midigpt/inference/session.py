@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from midigpt.errors import GenerationCancelled, GenerationError
+from midigpt.inference.counters import Counted, Counters
 from midigpt.inference.events import (
     AttemptSink,
     NoteSink,
@@ -18,8 +19,9 @@ from midigpt.inference.events import (
 )
 from midigpt.inference.filters import Filters
 from midigpt.inference.fit import fit, refuse_what_never_fits
-from midigpt.inference.loop import Counters, Loop
+from midigpt.inference.loop import Loop
 from midigpt.inference.plan import summary
+from midigpt.inference.pool import StoppedWaiting
 from midigpt.inference.replay import score_from_tokens
 from midigpt.inference.run import Result, Run
 from midigpt.inference.steps import window_steps
@@ -27,7 +29,9 @@ from midigpt.inference.task import Task
 from midigpt.inference.token_log import TokenLogger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from typing_extensions import Self
 
     from midigpt.inference.engine import InferenceEngine
     from midigpt.inference.plan import Step
@@ -39,8 +43,11 @@ logger = logging.getLogger("midigpt")
 
 __all__ = ["SamplingSession", "TokenLogger"]
 
+CANCELLED = "cancelled"
+"""The error of a candidate that was told to stop."""
 
-class SamplingSession:
+
+class SamplingSession(Counted):
     """A request made ready on an engine. The caller's score and request are never modified.
 
     Args:
@@ -48,6 +55,7 @@ class SamplingSession:
         score: the whole score.
         request: a validated request.
         warnings: what validation had to say.
+        check: called every few milliseconds of work; what it raises ends the work.
 
     Attributes:
         cancel_event: set it, from any thread, to stop a run at the next token.
@@ -64,6 +72,7 @@ class SamplingSession:
         prompt_state_sink: told what the first step shows the model.
         attempt_sink: told every attempt, those of candidates too.
         token_logger: told every token, those of candidates too.
+        enable_profiling: may be set and changes nothing: timings are always taken.
     """
 
     def __init__(
@@ -72,12 +81,13 @@ class SamplingSession:
         score: Score,
         request: GenerationRequest,
         warnings: Sequence[str] = (),
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__()
         self._engine = engine
         self._score = score
-        self._counters = Counters()
         task = Task.of(request, score, engine.language.tokenizer)
-        self._fitted = fit(task, score, engine.language, engine.decoder)
+        self._fitted = fit(task, score, engine.language, engine.decoder, check)
         self._task = self._fitted.task
         self._splits = self._fitted.splits
         self.cancel_event = threading.Event()
@@ -94,13 +104,21 @@ class SamplingSession:
         self.prompt_state_sink: PromptStateSink | None = None
         self.attempt_sink: AttemptSink | None = None
         self.token_logger: TokenLogger | None = None
+        self.enable_profiling = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to give back: a session borrows only while it runs."""
 
     def run(self) -> Score:
         """Generate one result.
 
         Raises:
             GenerationError: no attempt was accepted, or no window fits.
-            GenerationCancelled: ``cancel_event`` was set; holds the score so far.
+            GenerationCancelled: ``cancel_event`` was set, even if only with the last token; holds
+                the score so far, or None if nothing was sampled.
         """
         sinks = Sinks(
             note_sink=self.note_sink,
@@ -113,7 +131,7 @@ class SamplingSession:
         ((_, result),) = self._generate(1, sinks)
         if isinstance(result, GenerationError):
             raise result
-        if result.cancelled:
+        if result.score is None or result.cancelled or self.cancel_event.is_set():
             raise GenerationCancelled(result.score, self.gen_count)
         return result.score
 
@@ -128,33 +146,29 @@ class SamplingSession:
             ``seed``, ``gen_count``, ``error`` (None if it did not fail) and ``truncated``.
 
         Raises:
-            GenerationCancelled: ``cancel_event`` was set; holds the candidates so far.
+            GenerationCancelled: ``cancel_event`` was set before all had finished; holds the same
+                list, in which the ``error`` of the others is ``"cancelled"`` and their ``score``
+                as far as it got, or None if nothing was sampled for it.
         """
         sinks = Sinks(attempt_sink=self.attempt_sink, token_logger=self.token_logger)
         results = self._generate(self._task.config.num_candidates, sinks)
-        candidates = [
-            {
-                "score": result.score if isinstance(result, Result) else None,
-                "seed": run.seed,
-                "gen_count": run.sampled,
-                "error": None if isinstance(result, Result) else str(result),
-                "truncated": isinstance(result, Result) and result.truncated,
-            }
-            for run, result in results
-        ]
-        if any(isinstance(result, Result) and result.cancelled for _, result in results):
+        candidates = [_candidate(run, result) for run, result in results]
+        if any(candidate["error"] == CANCELLED for candidate in candidates):
             raise GenerationCancelled(candidates, self.gen_count)
         return candidates
 
-    def check_room(self) -> None:
+    def check_room(self, check: Callable[[], None] = lambda: None) -> None:
         """Refuse what would fail for want of room, before anything is generated.
+
+        Args:
+            check: called every few milliseconds of work; what it raises ends the work.
 
         Raises:
             RequestValidationError: a prompt does not fit the context at any window, or leaves no
                 room to write.
         """
-        language, context = self._engine.language, self._engine.decoder.context
-        refuse_what_never_fits(self._fitted, self._score, language, context)
+        tokenizer, context = self._engine.language.tokenizer, self._engine.decoder.context
+        refuse_what_never_fits(self._fitted, tokenizer, context, check)
 
     def plan_summary(self) -> list[dict[str, Any]]:
         """The steps a run will take, as JSON-ready data; nothing is generated."""
@@ -174,15 +188,16 @@ class SamplingSession:
             See :func:`midigpt.inference.replay.score_from_tokens`.
         """
         steps = self._planned()
-        return score_from_tokens(
-            token_ids,
-            steps[step_idx] if 0 <= step_idx < len(steps) else None,
-            task=self._task,
-            score=self._score,
-            language=self._engine.language,
-            decoder=self._engine.decoder,
-            velocity=use_velocity != 0,
-        )
+        with self._engine.decoders.lend() as decoder:
+            return score_from_tokens(
+                token_ids,
+                steps[step_idx] if 0 <= step_idx < len(steps) else None,
+                task=self._task,
+                score=self._score,
+                language=self._engine.language,
+                decoder=decoder,
+                velocity=use_velocity != 0,
+            )
 
     def _add_warning(self, warning: str) -> None:
         if warning not in self.warnings:
@@ -194,75 +209,46 @@ class SamplingSession:
         return window_steps(self._task, self._task.window, self._splits, frozenset(), bars)
 
     @property
-    def gen_count(self) -> int:
-        """Tokens sampled in the run so far: all steps, all attempts, all rows."""
-        return self._counters.sampled
-
-    @property
-    def attempt(self) -> int:
-        """The attempt in progress, from 1."""
-        return self._counters.attempt
-
-    @property
-    def context_len(self) -> int:
-        """Tokens in the prompt of the current step."""
-        return self._counters.prompt_tokens
-
-    @property
     def max_context_len(self) -> int:
         """Positions of the network."""
         return self._engine.decoder.context
-
-    @property
-    def step_gen_start(self) -> int:
-        """``gen_count`` when the attempt in progress began."""
-        return self._counters.attempt_start
-
-    def window_tokens(self) -> int:
-        """The prompt of the current step together with what was sampled after it."""
-        return self.context_len + self.gen_count - self.step_gen_start
-
-    def peak_window_tokens(self) -> int:
-        """The longest prompt of the run together with what was sampled after it."""
-        return self._counters.peak_tokens
-
-    @property
-    def model_forward_time(self) -> float:
-        """Seconds of the run spent in the network."""
-        return self._counters.forward_s
-
-    @property
-    def encode_time(self) -> float:
-        """Seconds of the run spent on writing prompts."""
-        return self._counters.encode_s
-
-    @property
-    def decode_time(self) -> float:
-        """Seconds of the run spent on turning tokens into scores."""
-        return self._counters.decode_s
 
     def _generate(
         self, candidates: int, sinks: Sinks
     ) -> list[tuple[Run, Result | GenerationError]]:
         self._counters = counters = Counters()
         self.warnings = list(self._advice)
-        language, decoder = self._engine.language, self._engine.decoder
         stop = self.cancel_event.is_set
-        filters = Filters.of(self._task.config, language.tokenizer.vocabulary)
-        runs = [
-            Run(
-                task=replace(self._task, seed=self.resolved_seed + index),
-                score=self._score,
-                splits=self._splits,
-                language=language,
-                context=decoder.context,
-                counters=counters,
-                cancelled=stop,
-                sinks=sinks,
-                warn=self._add_warning,
-            )
-            for index in range(candidates)
-        ]
-        results = Loop(decoder, filters, stop, counters).run([run.candidate() for run in runs])
+        filters = Filters.of(self._task.config, self._engine.language.tokenizer.vocabulary)
+        runs = [self._candidate_run(index, counters, sinks) for index in range(candidates)]
+        results: Sequence[Result | GenerationError]
+        try:
+            with self._engine.decoders.lend(stop) as decoder:
+                loop = Loop(decoder, filters, stop, counters)
+                results = loop.run([run.candidate() for run in runs])
+        except StoppedWaiting:
+            results = [Result(None, truncated=False, cancelled=True)] * candidates
         self.truncated = any(isinstance(r, Result) and r.truncated for r in results)
         return list(zip(runs, results, strict=True))
+
+    def _candidate_run(self, index: int, counters: Counters, sinks: Sinks) -> Run:
+        return Run(
+            task=replace(self._task, seed=self.resolved_seed + index),
+            score=self._score,
+            splits=self._splits,
+            language=self._engine.language,
+            context=self._engine.decoder.context,
+            counters=counters,
+            cancelled=self.cancel_event.is_set,
+            sinks=sinks,
+            warn=self._add_warning,
+        )
+
+
+def _candidate(run: Run, result: Result | GenerationError) -> dict[str, Any]:
+    """A candidate as :meth:`SamplingSession.run_variations` tells it."""
+    told = {"score": None, "seed": run.seed, "gen_count": run.sampled, "truncated": False}
+    if isinstance(result, GenerationError):
+        return told | {"error": str(result)}
+    error = CANCELLED if result.cancelled else None
+    return told | {"score": result.score, "error": error, "truncated": result.truncated}

@@ -9,7 +9,9 @@ from midigpt.inference.plan import plan, shuffled
 from midigpt.inference.rules import LEAST_BAR, LEAST_HEADER
 
 if TYPE_CHECKING:
-    from midigpt.inference.plan import Step
+    from collections.abc import Collection
+
+    from midigpt.inference.plan import Cell, Step
     from midigpt.inference.task import Task
     from midigpt.tokens import Tokenizer
 
@@ -31,7 +33,7 @@ def window_sizes(task: Task, tokenizer: Tokenizer) -> list[int]:
 
 
 def window_steps(
-    task: Task, window: int, splits: Splits, done: frozenset[tuple[int, int]], bars: int
+    task: Task, window: int, splits: Splits, done: Collection[Cell], bars: int
 ) -> list[Step]:
     """The steps for what is left to write, in the order they are taken."""
     config = task.config
@@ -41,7 +43,6 @@ def window_steps(
             for t, part in enumerate(task.parts)
         ],
         [part.autoregressive for part in task.parts],
-        [False] * len(task.parts),
         window=window,
         bars_per_step=task.bars_per_step or splits.bars_per_step,
         tracks_per_step=task.tracks_per_step or splits.tracks_per_step,

@@ -13,6 +13,7 @@ from midigpt.inference.request import InferenceConfig
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from midigpt.inference.plan import Cell
     from midigpt.inference.request import GenerationRequest, TrackPrompt
     from midigpt.score import Score, Track
     from midigpt.tokens import Tokenizer
@@ -55,7 +56,7 @@ class Part:
     @property
     def full(self) -> bool:
         """Whether the whole track is written, from its first bar on."""
-        return self.autoregressive and min(self.bars) == 0
+        return self.autoregressive and 0 in self.bars
 
     @classmethod
     def of(cls, prompt: TrackPrompt, track: Track) -> Part:
@@ -147,8 +148,8 @@ class Task:
         """Bars to write by track id, for tracks that have any."""
         return {part.id: sorted(part.bars) for part in self.parts if part.bars}
 
-    def targets(self) -> Iterator[tuple[int, int]]:
-        """All (track, bar) cells to write."""
+    def targets(self) -> Iterator[Cell]:
+        """All cells to write."""
         return ((t, bar) for t, part in enumerate(self.parts) for bar in part.bars)
 
 

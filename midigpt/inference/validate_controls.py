@@ -147,7 +147,7 @@ class TrackControls:
         if earlier != index:
             reject(place, f"is {index}; it must be {earlier}, as an earlier track has it")
         meter, actual = self._meters[index], (own.ts_numerator, own.ts_denominator)
-        if meter != actual and all(actual):
+        if meter != actual:
             reject(
                 place,
                 f"is {index}, {shown_meter(meter)}; it must be the bar's own meter,"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from midigpt.errors import RequestValidationError
-from midigpt.inference.reading import Place, listed, shown
+from midigpt.inference.reading import Place, listed, reject, shown
 
 if TYPE_CHECKING:
-    from midigpt.score import Bar, Score
+    from midigpt.score import Score
     from midigpt.tokens import EncoderConfig
 
 
@@ -18,11 +18,14 @@ MAX_BARS = 2**16
 
 
 def check_bars(score: Score, window: int, encoder: EncoderConfig) -> None:
-    """Check that all tracks have the same number of bars, enough for the window and not too many.
+    """Check that there are ticks and tracks, all of one number of bars, enough and not too many.
 
     Raises:
-        RequestValidationError: they have not.
+        RequestValidationError: there are not.
     """
+    if score.resolution < 1:
+        problem = f"score.resolution is {shown(score.resolution)}; it must be at least 1"
+        raise RequestValidationError(problem)
     lengths = [len(track.bars) for track in score.tracks]
     if not lengths:
         raise RequestValidationError("score.tracks is empty; it must have at least one track")
@@ -53,22 +56,21 @@ def _reject_length(lengths: list[int], track: int) -> None:
 
 
 def check_meters(score: Score, encoder: EncoderConfig) -> None:
-    """Check that the checkpoint has a token for every meter.
+    """Check that every meter is one, and that the checkpoint has a token for it.
 
     Raises:
-        RequestValidationError: it has not.
+        RequestValidationError: it is not, or has not.
     """
     meters = encoder.time_signatures or ()
-    known = {*meters}
-    for t, track in enumerate(score.tracks if known else ()):
+    for t, track in enumerate(score.tracks):
         for b, bar in enumerate(track.bars):
             meter = (bar.ts_numerator, bar.ts_denominator)
-            if meter not in known and all(meter):
-                raise RequestValidationError(
-                    f"{Place(f'score.tracks[{t}].bars[{b}]', t, b)} is in"
-                    f" {shown_meter(meter)}; it must be in one of"
-                    f" {listed(map(shown_meter, meters))}"
-                )
+            place = Place(f"score.tracks[{t}].bars[{b}]", t, b)
+            if min(meter) < 1:
+                reject(place, f"is in {shown_meter(meter)}; both numbers must be at least 1")
+            if meters and meter not in meters:
+                known = listed(map(shown_meter, meters))
+                reject(place, f"is in {shown_meter(meter)}; it must be in one of {known}")
 
 
 def shown_meter(meter: tuple[int, int]) -> str:
@@ -82,7 +84,7 @@ def note_warnings(score: Score, encoder: EncoderConfig) -> list[str]:
     pitches = durations = onsets = 0
     for track in score.tracks:
         for bar in track.bars:
-            end = _ticks(bar, score.resolution)
+            end = 4 * score.resolution * bar.ts_numerator // bar.ts_denominator
             for note in bar.notes:
                 pitches += not lowest <= note.pitch <= highest
                 durations += note.duration_ticks <= 0
@@ -95,10 +97,3 @@ def note_warnings(score: Score, encoder: EncoderConfig) -> list[str]:
         (onsets, "of note onset_ticks outside their bar, moved to the nearest position"),
     )
     return [f"score: {count} {what}" for count, what in counts if count]
-
-
-def _ticks(bar: Bar, resolution: int) -> int:
-    """Length of a bar; 0 where the meter makes no sense."""
-    if bar.ts_denominator == 0:
-        return 0
-    return 4 * resolution * bar.ts_numerator // bar.ts_denominator

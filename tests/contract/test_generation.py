@@ -102,6 +102,7 @@ def check_result(row, expected, result):
 def test_fit(row):
     from midigpt.inference.fit import measure
     from midigpt.inference.roles import role
+    from midigpt.inference.sizes import Sizes
     from midigpt.inference.steps import Splits
     from midigpt.inference.task import Task
     from midigpt.inference.validate import validate_request
@@ -113,7 +114,8 @@ def test_fit(row):
     valid = validate_request(request, score, language.tokenizer.config, language.analyzer)
     task = Task.of(valid, score, language.tokenizer)
 
-    measured = measure(task, score, Splits(), language)
+    sizes = Sizes.of(task, score, language)
+    measured = measure(task, sizes, Splits())
     session = fitted.session(score, request)
 
     ids = [part.id for part in task.parts]
@@ -121,7 +123,7 @@ def test_fit(row):
         {
             "prompt_tokens": m.length,
             "need": pytest.approx(m.need, abs=1e-6),
-            "tokens_per_track": {str(ids[t]): n for t, n in sorted(m.tokens.items())},
+            "tokens_per_track": {str(id_): sizes.part(t, m.step) for t, id_ in enumerate(ids)},
         }
         for m in measured
     ] == row["measured"]

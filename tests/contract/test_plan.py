@@ -11,9 +11,11 @@ pytestmark = needs_vectors
 @pytest.mark.parametrize("row", rows("inference/plan_cells.jsonl"), ids=lambda row: row["id"])
 def test_cells(row):
     steps = plan(
-        [[cell == "X" for cell in track] for track in row["selected"]],
+        [
+            [cell == "X" and not ignored for cell in track]
+            for track, ignored in zip(row["selected"], row["ignore"], strict=True)
+        ],
         row["autoregressive"],
-        row["ignore"],
         window=row["model_dim"],
         bars_per_step=row["bars_per_step"],
         tracks_per_step=row["tracks_per_step"],
@@ -33,7 +35,6 @@ def test_requests(row):
     steps = plan(
         [[bar in bars for bar in range(row["n_bars"])] for bars in chosen],
         [prompt.get("autoregressive", False) for prompt in prompts],
-        [False] * len(ids),
         window=config["model_dim"],
         bars_per_step=config["bars_per_step"],
         tracks_per_step=config["tracks_per_step"],

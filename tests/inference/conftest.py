@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 
@@ -6,6 +8,7 @@ from midigpt.inference import InferenceEngine
 from midigpt.inference.language import Language
 from midigpt.model import GPT2Config, GPT2LMHeadModel, PlainDecoder
 from midigpt.tokens import EncoderConfig, Tokenizer
+from tests.inference.scripts import play
 
 ENCODER = {
     "resolution": 12,
@@ -44,6 +47,25 @@ def random_engine(encoder=ENCODER, context=512, seed=0):
 @pytest.fixture(scope="session")
 def engine():
     return random_engine()
+
+
+@pytest.fixture(scope="session")
+def levelled():
+    """An engine whose encoder has attributes of tracks and of bars."""
+    attributes = [
+        {"name": "polyphony_quantile", "params": {"mode": "max"}},
+        {"name": "polyphony_quantile", "params": {"mode": "max", "level": "bar"}},
+        {"name": "note_density_quantile"},
+        {"name": "nomml"},
+        {"name": "pitch_class_set"},
+    ]
+    return random_engine(ENCODER | {"attribute_controls": attributes})
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    """What a session offers when it has sampled the given words."""
+    return partial(play, monkeypatch)
 
 
 @pytest.fixture

@@ -40,10 +40,11 @@ def draw_bars(random, timeline, resolution, density):
     return bars
 
 
-def draw_request(random, score, analyzer):
+def draw_request(random, score, language):
     """A request with any of the controls; it always asks for at least one bar."""
     prompts = [
-        draw_prompt(random, index, track, analyzer) for index, track in enumerate(score.tracks)
+        draw_prompt(random, index, track, language.analyzer)
+        for index, track in enumerate(score.tracks)
     ]
     if not any(p["bars"] or p.get("autoregressive") for p in prompts):
         prompts[0] = {"id": 0, "bars": [0]}
@@ -64,8 +65,13 @@ def draw_request(random, score, analyzer):
         "shuffle": random.random() < 0.2,
         "batch_attempts": random.random() < 0.2,
         "infill_probability": random.choice([1.0, 0.5]),
+        "num_candidates": random.choice([1, 1, 1, 2, 3]),
     }
-    return {"tracks": prompts, "config": config}
+    return {
+        "tracks": prompts,
+        "config": config,
+        "controls": draw_piece_controls(random, language.tokenizer),
+    }
 
 
 def draw_prompt(random, index, track, analyzer):
@@ -83,12 +89,34 @@ def draw_prompt(random, index, track, analyzer):
     others = [] if kind == "whole" else [bar for bar in bars if bar not in prompt["bars"]]
     if others and random.random() < 0.2:
         prompt["mask_bars"] = random.sample(others, random.randint(1, len(others)))
-    attributes = [a for a in analyzer.attributes if a.level == "track" and a.applies_to(track)]
-    if attributes and random.random() < 0.3:
-        chosen = random.choice(attributes)
-        prompt["attributes"] = {chosen.name: random.randrange(chosen.size)}
+    if random.random() < 0.3:
+        prompt["attributes"] = draw_level(random, analyzer, track, "track")
+    if kind != "context" and random.random() < 0.3:
+        targets = prompt["bars"] or list(bars)
+        prompt["bar_attributes"] = {
+            str(bar): draw_level(random, analyzer, track, "bar")
+            for bar in random.sample(targets, random.randint(1, len(targets)))
+        }
     controls = draw_controls(random)
     return prompt | ({"controls": controls} if controls else {})
+
+
+def draw_level(random, analyzer, track, level):
+    """The level of one attribute of a track or a bar, if the checkpoint has any for it."""
+    fit = [a for a in analyzer.attributes if a.level == level and a.applies_to(track)]
+    return {a.name: random.randrange(a.size) for a in random.sample(fit, min(1, len(fit)))}
+
+
+def draw_piece_controls(random, tokenizer):
+    config = tokenizer.config
+    controls = {}
+    if config.switchable_velocity and random.random() < 0.5:
+        controls["velocity"] = random.random() < 0.5
+    if config.switchable_microtiming and random.random() < 0.5:
+        controls["microtiming"] = random.random() < 0.5
+    if config.genre_groups and random.random() < 0.5:
+        controls["genre"] = random.choice([*config.genre_groups])
+    return controls
 
 
 def draw_controls(random):

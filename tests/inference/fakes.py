@@ -9,6 +9,8 @@ class FakeDecoder:
     def __init__(self, vocab_size, context=2048):
         self.vocab_size = vocab_size
         self.context = context
+        self.prompt_tokens = 0
+        self.reused_tokens = 0
         self.rows = {}
         self.prefills = []
         self.forks = []

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from midigpt.inference import GenerationRequest, sampling
+from midigpt.inference import sampling
 
 NOTE = ("NoteOnset 72", "NoteDuration 3")
 BAR = ("Bar", "TimeSig 0", *NOTE, "BarEnd")
@@ -24,13 +24,6 @@ class Scene(NamedTuple):
 
     prompts: list[list[tuple[str, int]]]
     offered: dict[str, list[int]]
-
-
-def asked(engine, score, *tracks, controls=None, **config):
-    """A session with window 4 and seed 7, unless told otherwise."""
-    settings = {"model_dim": 4, "seed": 7} | config
-    request = {"tracks": list(tracks), "config": settings, "controls": controls or {}}
-    return engine.session(score, GenerationRequest.from_dict(request))
 
 
 def follow(monkeypatch, session, words):

@@ -29,6 +29,7 @@ def test_without_filters_nothing_is_computed():
         ({"top_k": 99}, PROBS),
         ({"top_p": 0.5}, [0, 4 / 7, 0, 0, 3 / 7]),
         ({"top_p": 0.05}, [0, 1, 0, 0, 0]),
+        ({"top_p": 5e-324}, [0, 1, 0, 0, 0]),
         ({"top_p": 0.99}, PROBS),
         ({"top_k": 3, "top_p": 0.5}, [0, 4 / 7, 0, 0, 3 / 7]),
         ({"top_k": 1, "top_p": 0.5}, [0, 1, 0, 0, 0]),

@@ -4,8 +4,9 @@ import torch
 
 from midigpt.errors import GenerationError
 from midigpt.inference import InferenceConfig
+from midigpt.inference.counters import Counters
 from midigpt.inference.filters import Filters
-from midigpt.inference.loop import Counters, Loop, Row, Status
+from midigpt.inference.loop import Loop, Row, Status
 from midigpt.inference.prompt import Prompt
 from tests.inference.fakes import FakeDecoder
 

@@ -3,15 +3,14 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midigpt.inference.plan import Step, plan, shuffled, summary
+from midigpt.inference.plan import plan, shuffled, summary
 
 
-def steps_of(*tracks, ar=(), ignore=(), window=4, bars=0, tracks_per_step=0, **history):
+def steps_of(*tracks, ar=(), window=4, bars=0, tracks_per_step=0, **history):
     """The plan for a drawing with one row of bars per track, X for those to be written."""
     return plan(
         [[cell == "X" for cell in track] for track in tracks],
         [track in ar for track in range(len(tracks))],
-        [track in ignore for track in range(len(tracks))],
         window=window,
         bars_per_step=bars,
         tracks_per_step=tracks_per_step,
@@ -77,16 +76,14 @@ def test_continuations_come_before_fills():
     assert drawn("XXX", "XXX", "XX.", ar=[1, 2]) == ["ccc TTT ccc", "ccc ccc TTc", "TTT ccc ccc"]
 
 
-def test_ignored_tracks_have_no_targets():
-    assert steps_of("X.", "X.", ignore=[0]) == [
-        Step((0, 2), autoregressive=False, targets=frozenset({(1, 0)}))
-    ]
-    assert steps_of("XX", ignore=[0]) == []
-
-
 def test_the_active_track_of_a_continuation():
     (step,) = steps_of("...", "XXX", ar=[1])
     assert step.active_track == 1
+
+
+def test_the_bars_of_a_step_by_track():
+    (step,) = steps_of("X.X.", "....", ".XX.")
+    assert step.bars == {0: [0, 2], 2: [1, 2]}
 
 
 def test_fills_are_shuffled_and_continuations_are_not():
@@ -113,10 +110,8 @@ def requests(draw_):
     bars = draw_(st.integers(1, 20))
     row = st.text("X.", min_size=bars, max_size=bars)
     tracks = draw_(st.lists(row, min_size=1, max_size=4))
-    some = st.sets(st.integers(0, 3))
     options = {
-        "ar": draw_(some),
-        "ignore": draw_(some),
+        "ar": draw_(st.sets(st.integers(0, 3))),
         "window": draw_(st.integers(1, 8)),
         "bars": draw_(st.integers(0, 8)),
         "tracks_per_step": draw_(st.integers(0, 4)),
@@ -133,10 +128,7 @@ def test_every_bar_is_written_once_and_in_view(request_):
 
     written = [cell for step in steps for cell in step.targets]
     assert sorted(written) == [
-        (t, b)
-        for t, row in enumerate(tracks)
-        for b, cell in enumerate(row)
-        if cell == "X" and t not in options["ignore"]
+        (t, b) for t, row in enumerate(tracks) for b, cell in enumerate(row) if cell == "X"
     ]
     for step in steps:
         start, end = step.window

@@ -7,6 +7,8 @@ from midigpt.inference.reading import (
     flag,
     listed,
     mapping,
+    meant,
+    named,
     number,
     require,
     shown,
@@ -25,21 +27,34 @@ def test_a_place_names_member_track_and_bar():
 
 
 def test_a_member_that_is_no_name_is_quoted():
-    assert str(Place("controls").at("a b\n")) == r"controls.'a b\n'"
-    assert len(str(Place("controls").at("x" * 5000))) < 100
+    assert str(Place("controls").at("a b\n")) == r'controls."a b\n"'
+    assert len(str(Place("controls").at("x" * 5000))) < 60
+    assert [named(name) for name in ("01", "a-b", "été", "", "a.b")] == [
+        "01",
+        "a-b",
+        "été",
+        '""',
+        '"a.b"',
+    ]
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [
         (0.5, "0.5"),
-        ("two\nlines", r"'two\nlines'"),
-        ("\ud800", r"'\ud800'"),
-        (None, "None"),
-        ([1, 2], "[1, 2]"),
+        (None, "null"),
+        (True, "true"),
+        (False, "false"),
+        ('say "hello"', r'"say \"hello\""'),
+        ("Café", '"Café"'),
+        ("two\nlines", r'"two\nlines"'),
+        ("\ud800", r'"\ud800"'),
+        ("\u202edlrow", r'"\u202edlrow"'),
+        ([1, (None,), "x"], '[1, [null], "x"]'),
+        ({"a": {"b": False}}, '{"a": {"b": false}}'),
     ],
 )
-def test_values_are_shown_in_one_line(value, text):
+def test_values_are_shown_as_json_in_one_line(value, text):
     assert shown(value) == text
 
 
@@ -58,6 +73,22 @@ def test_long_lists_of_names_are_cut():
     assert listed([]) == "none"
     assert listed(["a", 2]) == "a, 2"
     assert listed("abcde", limit=2) == "a, b, and 3 more"
+    assert len(listed([10**4000] * 2)) < 100
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("temprature", "; did you mean temperature?"),
+        ("topK", "; did you mean top_k?"),
+        ("bananas", ""),
+        ("", ""),
+        ("temperature" * 1000, ""),
+        (5, ""),
+    ],
+)
+def test_a_name_close_to_a_known_one_gets_a_hint(name, hint):
+    assert meant(name, ["temperature", "top_k", "top_p"]) == hint
 
 
 def test_require_says_what_is_and_what_must_be():

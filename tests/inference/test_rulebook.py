@@ -6,7 +6,8 @@ import pytest
 
 from midigpt import Bar, Note, Score, Track
 from tests.inference.conftest import ENCODER, random_engine
-from tests.inference.scripts import NOTE, asked, play
+from tests.inference.scripts import NOTE, play
+from tests.inference.sessions import asked
 
 FILL = {"id": 0, "bars": [1]}
 

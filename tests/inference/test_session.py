@@ -1,23 +1,10 @@
-import threading
-
 import pytest
 
 from midigpt import Bar, Note, Score, Track
-from midigpt.errors import GenerationCancelled, GenerationError, RequestValidationError
-from midigpt.inference import GenerationRequest, run
+from midigpt.errors import GenerationError, RequestValidationError
 from midigpt.inference.loop import Status
 from tests.inference.conftest import ENCODER, random_engine
-
-
-def request(*tracks, **config):
-    return GenerationRequest.from_dict(
-        {"tracks": list(tracks), "config": {"model_dim": 4, "seed": 7} | config}
-    )
-
-
-INFILL = {"id": 0, "bars": [1, 2]}
-CONTEXT = {"id": 1, "bars": []}
-CONTINUE = {"id": 0, "bars": [2, 3], "autoregressive": True}
+from tests.inference.sessions import CONTEXT, CONTINUE, INFILL, asked, request
 
 
 def test_asked_bars_are_written_and_the_others_are_as_they_were(engine, score):
@@ -103,170 +90,68 @@ def test_what_a_session_tells(engine, score):
     assert not session.truncated
 
 
+class TestPromptTokens:
+    def test_those_of_the_last_run_alone_are_counted(self, score):
+        engine = random_engine()
+        one_bar = INFILL | {"bars": [1]}
+        first = asked(engine, score, one_bar, CONTEXT)
+        again = asked(engine, score, one_bar, CONTEXT, max_attempts=1)
+        assert (first.prompt_tokens_read, first.prompt_tokens_reused) == (0, 0)
+        first.run()
+        again.run()
+        assert (first.prompt_tokens_read, first.prompt_tokens_reused) == (first.context_len, 0)
+        assert (again.prompt_tokens_read, again.prompt_tokens_reused) == (0, again.context_len)
+
+    def test_candidates_share_what_they_begin_with(self, score):
+        session = asked(random_engine(), score, INFILL | {"bars": [1]}, CONTEXT, num_candidates=3)
+        session.run_variations()
+        assert session.prompt_tokens_read == session.context_len
+
+
+class TestGivingUp:
+    """Making a session can be stopped: it may take a while, and nobody may want it any more."""
+
+    class Leave(Exception):  # noqa: N818 - not an error
+        """The client has left."""
+
+    @pytest.mark.parametrize("looks", range(1, 6))
+    def test_what_the_check_raises_ends_it(self, engine, score, looks):
+        counter = iter(range(1, 1000))
+
+        def check():
+            if next(counter) == looks:
+                raise self.Leave
+
+        with pytest.raises(self.Leave):
+            engine.session(score, request({"id": 0, "bars": [0, 1, 2, 3]}, CONTEXT), check)
+        assert next(counter) == looks + 1
+
+    def test_it_is_called_for_every_track_and_every_step(self, engine, score):
+        calls = []
+        fill = {"id": 0, "bars": [0, 1, 2, 3]}
+        session = engine.session(score, request(fill, CONTEXT), lambda: calls.append(None))
+        assert len(calls) >= len(score.tracks) + len(session.plan_summary())
+
+    def test_also_while_room_is_looked_for(self, score):
+        session = asked(random_engine(context=90), score, INFILL, CONTEXT, context="all")
+
+        def check():
+            raise self.Leave
+
+        with pytest.raises(self.Leave):
+            session.check_room(check)
+
+
+def test_a_session_may_be_used_as_a_context(engine, score):
+    with asked(engine, score, INFILL, CONTEXT) as session:
+        assert session.run() == asked(engine, score, INFILL, CONTEXT).run()
+
+
 def test_validation_speaks_through_warnings(engine, score):
     score.tracks[0].instrument = 200
     session = engine.session(score, request(INFILL, CONTEXT))
     assert len(session.warnings) == 1
     assert "instrument" in session.warnings[0]
-
-
-class TestCancelling:
-    def test_before_the_start_nothing_changes(self, engine, score):
-        session = engine.session(score, request(INFILL, CONTEXT))
-        session.cancel_event.set()
-        with pytest.raises(GenerationCancelled) as cancelled:
-            session.run()
-        assert cancelled.value.gen_count == 0
-        assert cancelled.value.partial == score.resample(1920)
-
-    def test_between_steps_what_is_done_is_kept(self, engine, score):
-        session = engine.session(score, request(INFILL, CONTEXT))
-        session.attempt_sink = lambda *_: session.cancel_event.set()
-        with pytest.raises(GenerationCancelled) as cancelled:
-            session.run()
-        partial = cancelled.value.partial.tracks[0].bars
-        sent = score.resample(1920).tracks[0].bars
-        assert partial[1] != sent[1]
-        assert partial[2:] == sent[2:]
-
-    def test_in_the_middle_of_a_step(self, score):
-        engine = random_engine()
-        session = engine.session(score, request(INFILL, CONTEXT))
-        steps = engine.decoder.step
-        calls = iter(range(1000))
-
-        def step(rows, tokens):
-            if next(calls) == 5:
-                session.cancel_event.set()
-            return steps(rows, tokens)
-
-        engine.decoder.step = step
-        with pytest.raises(GenerationCancelled) as cancelled:
-            session.run()
-        assert cancelled.value.gen_count == 6
-        assert session.truncated
-
-    def test_with_the_last_token(self, engine, score):
-        """All is written, and yet it was told to stop."""
-        session = engine.session(score, request(INFILL | {"bars": [1]}, CONTEXT))
-        session.attempt_sink = lambda *_: session.cancel_event.set()
-        with pytest.raises(GenerationCancelled) as cancelled:
-            session.run()
-        assert cancelled.value.partial.tracks[0].bars[1] != score.resample(1920).tracks[0].bars[1]
-
-    def test_while_the_last_attempt_is_rejected(self, engine, score, monkeypatch):
-        monkeypatch.setattr(run, "rejections", lambda *_: ["taste"])
-        session = engine.session(score, request(INFILL, CONTEXT, max_attempts=1))
-        session.attempt_sink = lambda *_: session.cancel_event.set()
-        with pytest.raises(GenerationCancelled) as cancelled:
-            session.run()
-        assert cancelled.value.partial == score.resample(1920)
-
-    def test_from_another_thread(self, engine, score):
-        many = {"id": 0, "bars": [0, 1, 2, 3]}
-        session = engine.session(score, request(many, CONTEXT, max_attempts=100))
-        session.attempt_sink = lambda *_: started.set()
-        started = threading.Event()
-        canceller = threading.Thread(target=lambda: (started.wait(10), session.cancel_event.set()))
-        canceller.start()
-        with pytest.raises(GenerationCancelled):
-            session.run()
-        canceller.join()
-
-
-class TestCandidates:
-    def test_each_is_a_single_run_with_its_seed(self, engine, score):
-        """The batches of the reference were neither judged nor retried like single runs."""
-        asked = {"temperature": 1.5, "max_attempts": 4}
-        session = engine.session(score, request(INFILL, CONTEXT, num_candidates=3, **asked))
-
-        candidates = session.run_variations()
-
-        assert [c["seed"] for c in candidates] == [7, 8, 9]
-        for candidate in candidates:
-            alone = engine.session(score, request(INFILL, CONTEXT, seed=candidate["seed"], **asked))
-            assert alone.run() == candidate["score"]
-            assert alone.gen_count == candidate["gen_count"]
-            assert candidate["error"] is None
-            assert candidate["truncated"] is False
-        assert session.gen_count == sum(c["gen_count"] for c in candidates)
-
-    def test_one_that_fails_does_not_touch_the_others(self, engine, score, monkeypatch):
-        one_bar = INFILL | {"bars": [1]}
-        alone = {
-            seed: engine.session(score, request(one_bar, CONTEXT, seed=seed)).run()
-            for seed in (7, 8, 9)
-        }
-        bars = {seed: result.tracks[0].bars[1] for seed, result in alone.items()}
-        monkeypatch.setattr(
-            run,
-            "rejections",
-            lambda _, after, *__: ["taste"] if after.tracks[0].bars[1] == bars[8] else [],
-        )
-        asked = request(one_bar, CONTEXT, num_candidates=3, max_attempts=1)
-
-        candidates = engine.session(score, asked).run_variations()
-
-        assert [c["score"] for c in candidates] == [alone[7], None, alone[9]]
-        assert [c["error"] and "taste 1x" in c["error"] for c in candidates] == [None, True, None]
-
-    def test_cancelling_keeps_what_each_has(self, engine, score):
-        session = engine.session(score, request(INFILL, CONTEXT, num_candidates=2))
-        session.attempt_sink = lambda *_: session.cancel_event.set()
-        with pytest.raises(GenerationCancelled) as cancelled:
-            session.run_variations()
-        assert [c["seed"] for c in cancelled.value.partial] == [7, 8]
-        assert all(c["score"].resolution == 1920 for c in cancelled.value.partial)
-
-
-class TestAttemptsSideBySide:
-    """They are judged in order, so the music is that of attempts one after the other."""
-
-    @pytest.fixture(autouse=True)
-    def _picky(self, monkeypatch):
-        """Reject whatever has an odd number of notes."""
-        monkeypatch.setattr(
-            run,
-            "rejections",
-            lambda _, after, targets, *__: [
-                "taste" for t, b in targets if len(after.tracks[t].bars[b].notes) % 2
-            ],
-        )
-
-    @pytest.mark.parametrize("seed", range(4))
-    def test_the_result_is_the_same(self, engine, score, seed):
-        asked = {"seed": seed, "max_attempts": 20, "temperature_escalation": 1.01}
-        one_by_one = engine.session(score, request(INFILL, CONTEXT, **asked))
-        together = engine.session(score, request(INFILL, CONTEXT, batch_attempts=True, **asked))
-        assert one_by_one.run() == together.run()
-        assert one_by_one.attempt == together.attempt
-        assert one_by_one.gen_count <= together.gen_count
-
-    def test_only_so_many_at_a_time(self, engine, score):
-        batches = []
-        step = engine.decoder.step
-        asked = request(INFILL, CONTEXT, batch_attempts=True, max_attempts=100)
-        session = engine.session(score, asked)
-        try:
-            engine.decoder.step = lambda rows, tokens: (
-                batches.append(len(rows)) or step(rows, tokens)
-            )
-            session.run()
-        finally:
-            engine.decoder.step = step
-        assert max(batches) == 8
-
-    def test_notes_are_told_of_one_attempt_after_the_other(self, engine, score):
-        asked = request(INFILL, CONTEXT, batch_attempts=True, max_attempts=20, seed=1)
-        session = engine.session(score, asked)
-        heard = []
-        session.note_sink = heard.extend
-        session.retry_sink = lambda _, bars: heard.__setitem__(
-            slice(None), [note for note in heard if note["bar"] not in bars[0]]
-        )
-        result = session.run()
-        notes = [(b, n.pitch) for b in (1, 2) for n in result.tracks[0].bars[b].notes]
-        assert sorted((note["bar"], note["pitch"]) for note in heard) == sorted(notes)
 
 
 def test_a_result_shares_nothing_with_what_was_sent(engine, score):
@@ -304,7 +189,7 @@ class TestFailing:
         session = engine.session(score, request(remix, CONTEXT, max_attempts=2))
         statuses = []
         session.attempt_sink = lambda _, row: statuses.append(row.status)
-        with pytest.raises(GenerationError, match=r"none of 2 attempts .*novelty_check 2x"):
+        with pytest.raises(GenerationError, match=r"novelty_check 2x; the last one had 4 notes"):
             session.run()
         assert statuses == [Status.COMPLETE] * 2
 

@@ -2,33 +2,20 @@
 
 import random
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
 from midigpt import Bar, Note, Score, Track
 from midigpt.errors import GenerationError
-from midigpt.inference.fit import measure
-from midigpt.inference.merge import merge
-from midigpt.inference.plan import Step
-from midigpt.inference.prompt import build
-from midigpt.inference.steps import Splits
 from tests.inference.conftest import ENCODER, random_engine
-from tests.inference.scripts import BAR, FILL, NOTE, asked, follow, play
-from tests.inference.test_prompt import part, task
+from tests.inference.scripts import BAR, FILL, NOTE, follow, play
+from tests.inference.sessions import WHOLE, asked
 
-WHOLE = {"bars": [], "autoregressive": True}
 BAR_LEVELS = {
     "attribute_controls": [
         {"name": "polyphony_quantile", "params": {"mode": "max", "level": "bar"}},
     ]
 }
-
-
-@pytest.fixture
-def stage(monkeypatch):
-    """What a session offers when it has sampled the given words."""
-    return partial(play, monkeypatch)
 
 
 def melody(*pitches, **kwargs):
@@ -184,77 +171,6 @@ class TestHiddenBars:
             assert ("MaskBar", 0) in prompt or mode != "token"
             assert len(hidden) == (1 if mode == "attention" else 0)
         assert result.tracks[1] == score.tracks[1]
-
-
-def test_bars_that_were_not_reached_are_inserted_at_the_end_of_the_window(tokenizer, token):
-    """Which is not the end of the piece."""
-    score = Score([melody(59, 60, 61, None, 64, 65)], 1920)
-    score.tracks[0].bars[3] = Bar([], 3, 4)
-    step = Step((0, 4), True, frozenset({(0, 2), (0, 3)}))
-    grid = tokenizer.to_grid(score)
-    prompt = build(task(part(bars=frozenset({2, 3}), autoregressive=True)), step, grid, tokenizer)
-    words = [word.split() for word in BAR[:-1]]
-    merged = merge(
-        step,
-        prompt=prompt,
-        sampled=[token(type_, int(*value)) for type_, *value in words],
-        working=score,
-        grid=grid,
-        tokenizer=tokenizer,
-    )
-    bars = merged.tracks[0].bars
-    assert [[note.pitch for note in bar.notes] for bar in bars] == [
-        [59],
-        [60],
-        [72],
-        [],
-        [64],
-        [65],
-    ]
-    assert [bar.ts_numerator for bar in bars] == [4, 4, 4, 3, 4, 4]
-    assert bars[3].beat_length == 3
-
-
-class TestFitting:
-    def session(self, score, *tracks, room=2048, **config):
-        """On a network that holds so many tokens."""
-        return asked(random_engine(context=room), score, *tracks, **config)
-
-    def prompt_length(self, score, *tracks, **config):
-        """Of the longest planned step."""
-        session = self.session(score, *tracks, **config)
-        measured = measure(session._task, score, Splits(), session._engine.language)
-        return max(m.length for m in measured)
-
-    @pytest.mark.parametrize(("programs", "dropped"), [((41, 5), 1), ((5, 41), 2)])
-    def test_of_tracks_of_one_role_the_foreign_family_goes_first(self, programs, dropped):
-        """Judged by role, because the whole prompt does not fit."""
-        score = Score([melody(60, 61, 62, 63), melody(*[60] * 4), melody(*[60] * 4)])
-        for track, program in zip(score.tracks[1:], programs, strict=True):
-            track.instrument = program
-            for bar in track.bars:
-                bar.notes = [Note(60 + n, 80, 120 * n, 120) for n in range(4)]
-        tracks = [{"id": 0, "bars": [1]}, {"id": 1, "bars": []}, {"id": 2, "bars": []}]
-        room = self.prompt_length(score, *tracks)
-        assert self.session(score, *tracks, room=room).dropped_context == [dropped]
-
-    def test_steps_are_split_from_the_bars_they_really_have(self):
-        """Half of the six bars of the step, not of the eight of the window."""
-        score = Score([melody(*[60] * 8)])
-        for bar in score.tracks[0].bars:
-            bar.notes = [Note(60 + n, 80, 60 * n, 60) for n in range(8)]
-        fill = {"id": 0, "bars": [0, 1, 2, 3, 4, 5]}
-
-        def written(room):
-            engine = random_engine(ENCODER | {"num_bars_map": [8]}, context=room)
-            session = asked(engine, score, fill, model_dim=8, bars_per_step="auto")
-            return [step["generate"]["0"] for step in session.plan_summary()]
-
-        # that is what six bars and their prompt take, three bars, and one
-        assert written(287) == [[0, 1, 2, 3, 4, 5]]
-        assert written(286) == [[0, 1, 2], [3, 4, 5]]
-        assert written(255) == [[0, 1, 2], [3, 4, 5]]
-        assert written(254) == [[0], [1], [2], [3], [4], [5]]
 
 
 class TestRejectionsAtALargerWindow:

@@ -7,7 +7,7 @@ from tests.inference.asking import ask, refusal, settled, song, warnings
 @pytest.mark.parametrize(
     ("member", "levels", "message"),
     [
-        ("attributes", {"nope": 1}, "tracks[0].attributes (track_id=0) has no attribute 'nope'"),
+        ("attributes", {"nope": 1}, 'tracks[0].attributes (track_id=0) has no attribute "nope"'),
         (
             "attributes",
             {"bar_max_polyphony": 1},
@@ -37,7 +37,7 @@ from tests.inference.asking import ask, refusal, settled, song, warnings
         (
             "bar_attributes",
             {1: {"nope": 3}},
-            "tracks[0].bar_attributes.1 (track_id=0, bar 1) has no attribute 'nope'; this checkp",
+            'tracks[0].bar_attributes.1 (track_id=0, bar 1) has no attribute "nope"; this checkp',
         ),
         (
             "bar_attributes",
@@ -78,7 +78,7 @@ def test_levels_are_settled_as_integers():
 def test_without_an_analyzer_only_names_are_known():
     prompt = {"attributes": {"polyphony_quantile": 99}, "bar_attributes": {1: {"nomml": 1}}}
     message = refusal(ask(prompt), analyzer=False)
-    assert message.startswith("tracks[0].bar_attributes.1 (track_id=0, bar 1) has no attribute 'n")
+    assert message.startswith('tracks[0].bar_attributes.1 (track_id=0, bar 1) has no attribute "n')
     del prompt["bar_attributes"]
     assert settled(ask(prompt), analyzer=False).tracks[0].attributes == {"polyphony_quantile": 99}
 

@@ -16,7 +16,7 @@ from tests.inference.asking import ask, refusal, settled, song, warnings
         ({"tracks_per_step": -1}, "config.tracks_per_step is -1; it must be positive"),
         ({"ar_overlap": -0.1}, "config.ar_overlap is -0.1; it must be at least 0 and below 1"),
         ({"ar_overlap": 1}, "config.ar_overlap is 1.0"),
-        ({"context": "none"}, "config.context is 'none'; it must be one of auto, listed, all"),
+        ({"context": "none"}, 'config.context is "none"; it must be one of auto, listed, all'),
         ({"context": 3}, "config.context is 3"),
         ({"context_drop": [0, 7]}, "config.context_drop has [7]; it must be ids of prompts: 0, 1"),
         ({"context_keep": [2]}, "config.context_keep has [2]"),
@@ -43,9 +43,9 @@ from tests.inference.asking import ask, refusal, settled, song, warnings
         ({"polyphony_hard_limit": 2**31}, "config.polyphony_hard_limit is 2147483648; it must be"),
         ({"density_hard_limit": 2**31}, "config.density_hard_limit is 2147483648; it must be at"),
         ({"seed": 2**63}, "config.seed is 9223372036854775808; it must be at most 922337203685477"),
-        ({"mask_mode": "bogus"}, "config.mask_mode is 'bogus'; it must be one of auto, attention"),
+        ({"mask_mode": "bogus"}, 'config.mask_mode is "bogus"; it must be one of auto, attention'),
         ({"mask_mode": []}, "config.mask_mode is []"),
-        ({"mask_mode": "token"}, "config.mask_mode is 'token'; it must be one of auto, attention"),
+        ({"mask_mode": "token"}, 'config.mask_mode is "token"; it must be one of auto, attention'),
     ],
 )
 def test_settings_that_are_refused(config, message):
@@ -78,14 +78,14 @@ def test_settings_at_the_edge_are_accepted(config):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"model_dim": "x"}, "config.model_dim is 'x'; it must be an integer"),
-        ({"bars_per_step": None}, "config.bars_per_step is None; it must be an integer"),
+        ({"model_dim": "x"}, 'config.model_dim is "x"; it must be an integer'),
+        ({"bars_per_step": None}, "config.bars_per_step is null; it must be an integer"),
         ({"top_k": 1.5}, "config.top_k is 1.5; it must be an integer"),
-        ({"temperature": "hot"}, "config.temperature is 'hot'; it must be a finite number"),
+        ({"temperature": "hot"}, 'config.temperature is "hot"; it must be a finite number'),
         ({"temperature": float("nan")}, "config.temperature is nan"),
         ({"top_p": 10**400}, "config.top_p is 1000"),
-        ({"shuffle": "no"}, "config.shuffle is 'no'; it must be true or false"),
-        ({"context_drop": ["0"]}, "config.context_drop[0] is '0'; it must be an integer"),
+        ({"shuffle": "no"}, 'config.shuffle is "no"; it must be true or false'),
+        ({"context_drop": ["0"]}, 'config.context_drop[0] is "0"; it must be an integer'),
         ({"context_keep": 1}, "config.context_keep is 1; it must be a list of integers"),
     ],
 )

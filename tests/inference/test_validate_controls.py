@@ -10,15 +10,15 @@ from tests.inference.asking import NO_NOTES, SWITCHABLE, ask, refusal, settled, 
         ({"velocity": 1}, SWITCHABLE, "controls.velocity is 1; it must be true or false"),
         ({"velocity": False}, {}, "controls.velocity is false, which this checkpoint cannot do"),
         ({"velocity": True}, NO_NOTES, "controls.velocity is true, which this checkpoint cannot"),
-        ({"microtiming": "on"}, SWITCHABLE, "controls.microtiming is 'on'"),
+        ({"microtiming": "on"}, SWITCHABLE, 'controls.microtiming is "on"'),
         ({"microtiming": True}, {}, "controls.microtiming is true, which this checkpoint cannot"),
         ({"microtiming": False}, {"emit_delta_tokens": True}, "controls.microtiming is false"),
-        ({"genre": "polka"}, {}, "controls.genre is 'polka'; it must be one of jazz, pop"),
+        ({"genre": "polka"}, {}, 'controls.genre is "polka"; it must be one of jazz, pop'),
         ({"genre": 3}, {}, "controls.genre is 3; it must be one of jazz, pop"),
         (
             {"genre": "jazz"},
             {"genre_groups": None},
-            "controls.genre is 'jazz'; this checkpoint has",
+            'controls.genre is "jazz"; this checkpoint has',
         ),
         ({"tempo": 120}, {}, "controls.tempo is unknown; it must be one of velocity, microtiming"),
     ],
@@ -181,7 +181,7 @@ def test_bar_controls_need_meters_to_choose_from():
 
 def test_tracks_must_agree_on_the_meter_of_a_bar():
     score = song()
-    score.tracks[0].bars[1] = Bar([], 0, 0)
+    score.tracks[0].bars[1] = Bar([], 3, 4)
     request = ask(
         {"bar_controls": {1: {"time_signature": 1}}},
         {"bars": [1], "bar_controls": {1: {"time_signature": 0}}},

@@ -26,8 +26,24 @@ def test_a_meter_that_the_checkpoint_lacks():
     )
     assert refusal(ask(second={"ignore": True}), score) == message
     assert warnings(ask(), score, {"time_signatures": None}) == []
-    score.tracks[1].bars[2] = Bar([], 0, 0)
-    assert warnings(ask(), score) == []
+
+
+@pytest.mark.parametrize(
+    ("meter", "spelled"), [((0, 4), "0/4"), ((4, 0), "4/0"), ((-3, 4), "-3/4")]
+)
+@pytest.mark.parametrize("encoder", [{}, {"time_signatures": None}], ids=["some", "any"])
+def test_what_is_no_meter(meter, spelled, encoder):
+    score = song()
+    score.tracks[1].bars[2] = Bar([], *meter)
+    place = "score.tracks[1].bars[2] (track_id=1, bar 2)"
+    message = f"{place} is in {spelled}; both numbers must be at least 1"
+    assert refusal(ask(second={"ignore": True}), score, encoder) == message
+
+
+def test_ticks_without_a_length():
+    score = song()
+    score.resolution = 0
+    assert refusal(ask(), score) == "score.resolution is 0; it must be at least 1"
 
 
 def test_notes_that_the_checkpoint_cannot_say_are_counted():
@@ -40,10 +56,9 @@ def test_notes_that_the_checkpoint_cannot_say_are_counted():
         Note(60, 90, 1920, 1),
         Note(60, 90, 1919, -5),
     ]
-    score.tracks[1].bars[0] = Bar([Note(40, 90, 0, 1)], 0, 0)
     assert warnings(ask(), score, {"pitch_range": [36, 83]}) == [
         "score: 2 of note pitches outside 36..83, the range of this checkpoint",
         "score: 1 of track instruments outside 0..127, read as 0",
         "score: 2 of note duration_ticks below 1, read as the shortest duration",
-        "score: 3 of note onset_ticks outside their bar, moved to the nearest position",
+        "score: 2 of note onset_ticks outside their bar, moved to the nearest position",
     ]

@@ -57,21 +57,21 @@ def test_bars_that_are_refused(prompt, message):
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
-        ({"id": "0"}, "tracks[0].id is '0'; it must be an integer"),
-        ({"bars": [1, None]}, "tracks[0].bars[1] (track_id=0) is None; it must be an integer"),
+        ({"id": "0"}, 'tracks[0].id is "0"; it must be an integer'),
+        ({"bars": [1, None]}, "tracks[0].bars[1] (track_id=0) is null; it must be an integer"),
         ({"ignore": 2}, "tracks[0].ignore (track_id=0) is 2; it must be true or false"),
-        ({"autoregressive": None}, "tracks[0].autoregressive (track_id=0) is None"),
-        ({"mask_bars": [True]}, "tracks[0].mask_bars[0] (track_id=0) is True"),
+        ({"autoregressive": None}, "tracks[0].autoregressive (track_id=0) is null"),
+        ({"mask_bars": [True]}, "tracks[0].mask_bars[0] (track_id=0) is true"),
         ({"attributes": {"max_polyphony": "x"}}, "tracks[0].attributes.max_polyphony (track_id=0)"),
         ({"attributes": {"max_polyphony": 3.7}}, "tracks[0].attributes.max_polyphony (track_id=0)"),
         (
             {"bar_attributes": {1: {"bar_max_polyphony": None}}},
-            "tracks[0].bar_attributes.1.bar_max_polyphony (track_id=0) is None",
+            "tracks[0].bar_attributes.1.bar_max_polyphony (track_id=0) is null",
         ),
         ({"controls": {"time_signature": "x"}}, "tracks[0].controls.time_signature (track_id=0)"),
         (
             {"bar_controls": {1: {"time_signature": True}}},
-            "tracks[0].bar_controls.1.time_signature (track_id=0, bar 1) is True",
+            "tracks[0].bar_controls.1.time_signature (track_id=0, bar 1) is true",
         ),
     ],
 )

@@ -15,6 +15,9 @@ RESOLUTIONS = (12, 12, 24, 96, 100, 120, 220, 480, 480, 960)
 MOST_NOTES = 14
 """Per bar. More than 16 notes at one position come out of the reference's sort in any order."""
 
+ODD = 0.06
+"""Share of the cases with values that a careful caller would not send."""
+
 DRUM_PITCHES = (35, 36, 38, 40, 42, 44, 46, 49, 51)
 
 

@@ -138,9 +138,12 @@ def _plan(case: Case) -> Answer:
 
 
 def _cells(case: Case) -> Answer:
-    names = ("selected", "autoregressive", "ignore")
+    selected = [
+        [chosen and not ignored for chosen in track]
+        for track, ignored in zip(case["selected"], case["ignore"], strict=True)
+    ]
     settings = ("window", "bars_per_step", "tracks_per_step", "ar_overlap", "min_overlap")
-    steps = plan(*(case[name] for name in names), **{name: case[name] for name in settings})
+    steps = plan(selected, case["autoregressive"], **{name: case[name] for name in settings})
     return {"steps": [[*step.window, step.autoregressive, sorted(step.targets)] for step in steps]}
 
 
