@@ -3,9 +3,13 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PORT ?= 8000
 SEED ?= 1
+# of an image: cuda or cpu
+TORCH ?= cuda
+# what builds it: docker, podman, buildah, ...
+ENGINE ?= docker
 BIN := .venv/bin
 
-.PHONY: serve test lint peer bench
+.PHONY: serve test lint fuzz peer bench bento image image-test lock
 
 serve: .venv/http
 	$(BIN)/midigpt-http --port $(PORT) $(ARGS)
@@ -17,6 +21,39 @@ lint: .venv/test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# The Bento. MODEL=TAG packs a model of the store into it, to be served instead of the built-in one.
+bento: .venv/http
+	mkdir -p build
+	cp bentofile.yaml build/bentofile.yaml
+ifdef MODEL
+	printf 'models: [{tag: "%s", alias: packed}]\n' '$(MODEL)' >> build/bentofile.yaml
+endif
+	$(BIN)/bentoml build --bentofile build/bentofile.yaml $(if $(MODEL),--label model=$(MODEL))
+
+# Its image. BentoML finds our template nowhere but below the directory it is called in
+# (bentoml/BentoML#5566), and it looks for it where temporary files are.
+image: bento
+	cd / && $(abspath $(BIN))/bentoml containerize midigpt:latest --backend $(ENGINE) \
+		--image-tag midigpt:$(TORCH) --opt build-arg=TORCH=$(TORCH) $(IMAGE_ARGS)
+
+# Builds the small one, runs it and asks it for music.
+image-test: .venv/test
+	$(MAKE) image TORCH=cpu
+	ENGINE=$(ENGINE) $(BIN)/python -m pytest -m slow tests/deploy/test_image.py
+
+# The newest packages that fit go into the Bento; cpu.txt is the same without CUDA.
+lock: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --extra http --upgrade --quiet --no-header --no-annotate \
+		--python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--output-file deploy/requirements/cuda.txt
+	sed -E '/^(cuda-|triton=)/d; /^nvidia-/{/^nvidia-ml-py=/!d}; s/^(torch==.*)$$/\1+cpu/' \
+		deploy/requirements/cuda.txt > deploy/requirements/cpu.txt
+
+# Twenty minutes of requests that nobody would send.
+fuzz: .venv/test
+	$(BIN)/python -m pytest tests/fuzz -m e2e --hypothesis-profile fuzz --timeout 0 $(ARGS)
 
 # Compares with the reference; CASE=generate-17 shows one of the cases that SEED draws.
 peer: .venv/test .venv-peer/midigpt-0.4.2

@@ -24,6 +24,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 MAX_INT32 = 2**31 - 1
+_BAR_NUMBER = r"0|-?[1-9][0-9]{0,17}"
 _PORTION = 10_000
 
 
@@ -39,8 +40,10 @@ def _track_type(value: str) -> str:
 
 
 def _bar_number(key: object) -> object:
-    """JSON has only strings as keys; decimal ones are numbers."""
-    if isinstance(key, str) and re.fullmatch(r"-?[0-9]{1,18}", key):
+    """JSON has only strings as keys; those that are spelled as JSON spells integers are numbers."""
+    if isinstance(key, str):
+        if not re.fullmatch(_BAR_NUMBER, key):
+            raise PydanticCustomError("bar", 'must be the number of a bar, such as "0" or "12"')
         return int(key)
     return key
 

@@ -38,6 +38,7 @@ def refusal(kind, value):
         (Ticks, -(2**31) + 1, -(2**31) + 1),
         (TrackType, "drum", "drum"),
         (BarNumber, "12", 12),
+        (BarNumber, "0", 0),
         (BarNumber, "-1", -1),
         (BarNumber, 3, 3),
         (Controls, {"x": None}, {"x": None}),
@@ -65,9 +66,15 @@ def test_what_is_accepted(kind, value, expected):
         (Ticks, 2**31, "less_than_equal"),
         (TrackType, "DRUM", "choice"),
         (TrackType, None, "string_type"),
-        (BarNumber, "1.5", "int_type"),
-        (BarNumber, " 1", "int_type"),
-        (BarNumber, "9" * 5000, "int_type"),
+        (BarNumber, "1.5", "bar"),
+        (BarNumber, " 1", "bar"),
+        (BarNumber, "01", "bar"),
+        (BarNumber, "-0", "bar"),
+        (BarNumber, "+1", "bar"),
+        (BarNumber, "\u0661", "bar"),
+        (BarNumber, "", "bar"),
+        (BarNumber, "9" * 5000, "bar"),
+        (BarNumber, 1.5, "int_type"),
         (Controls, [], "dict_type"),
         (Controls, {"time_signature": True}, "meter"),
         (Many[Integer], {}, "list_type"),
@@ -95,5 +102,5 @@ def test_an_object_stops_at_its_first_wrong_member():
 
 def test_members_of_members():
     kind = Members[BarNumber, Members[str, Integer]]
-    assert check(kind, {"1": {"a": 2}, "01": {}}) == {1: {}}
+    assert check(kind, {"1": {"a": 2}, "10": {}}) == {1: {"a": 2}, 10: {}}
     assert refusal(kind, {"1": {"a": 2, "b": None}}) == ("int_type", ("1", "b"))

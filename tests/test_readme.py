@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from midigpt import Score
+from midigpt.server.config import deployment
+from midigpt.server.settings import Settings
 from tests.e2e.servers import ROOT, served
 
 pytestmark = pytest.mark.e2e
@@ -73,6 +75,40 @@ def test_the_example_of_the_generated_client(run):
     assert run(example("python", "bentoml"), sys.executable, "-c").startswith("untrained ")
 
 
+def test_the_example_of_a_request(server):
+    with server.client() as client:
+        answer = client.post("/generate", json=json.loads(example("json", "score"))).json()
+    assert (answer["status"], answer["warnings"]) == ("completed", [])
+    assert answer["generated_bars"] == {"0": [2, 3], "1": [0, 1, 2, 3]}
+
+
+def test_the_example_of_a_stream(run):
+    frames = [
+        line.split() for line in run(example("python", "httpx"), sys.executable, "-c").splitlines()
+    ]
+    assert {kind for kind, _ in frames} <= {"notes", "progress", "retry", "done"}
+    assert frames[-1] == ["done", "0"]
+    assert any(int(notes) for _, notes in frames)
+
+
+def test_the_example_of_a_configuration_file(tmp_path):
+    (tmp_path / "models.yaml").write_text(example("yaml", "default_model"))
+    deployed = deployment(Settings(config=str(tmp_path / "models.yaml")))
+    assert [entry.id for entry in deployed.models] == ["yellow", "mine"]
+    assert (deployed.default_model, deployed.max_queue, deployed.warnings) == ("mine", 16, ())
+
+
+def test_the_flags_are_those_of_the_command():
+    told = set(re.findall(r"^\| `(--[a-z-]+)", README, re.MULTILINE)) | {"--port"}
+    helped = subprocess.run(
+        [sys.executable, "-m", "midigpt.server.cli", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told == set(re.findall(r"--[a-z-]+", helped.stdout)) - {"--help"}
+
+
 def test_the_example_without_a_server(run, tmp_path):
     run(example("python", "InferenceEngine"), sys.executable, "-c")
     assert Score.from_midi(tmp_path / "out.mid").tracks
@@ -83,4 +119,5 @@ def test_there_are_no_other_examples():
         "make serve",
         example("sh", "infill_midi.py").strip(),
     ]
-    assert len(blocks("python")) == 2
+    assert len(blocks("python")) == 3
+    assert len(blocks("json")) == len(blocks("yaml")) == 1

@@ -1,6 +1,6 @@
-"""What the routes and the BentoML methods have in common: one model, one queue, the answers.
+"""What the routes and the BentoML methods have in common: the models, their queue, the answers.
 
-Knows HTTP but no tensors: the model comes in through :class:`Model`.
+Knows HTTP but no tensors: models come in through :class:`Model`.
 """
 
 from __future__ import annotations
@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from starlette.responses import Response
 
 from midigpt.errors import GenerationError, MidiGPTError, RequestValidationError
+from midigpt.server.departure import departure
 from midigpt.server.errors import ApiError, invalid, malformed, unavailable
-from midigpt.server.jobs import ClosedError, DuplicateJobError, JobQueue, QueueFullError
-from midigpt.server.schemas import ListedModel, Models, VerboseHealth
+from midigpt.server.jobs import ClosedError, DuplicateJobError, JobQueue, Lane, QueueFullError
+from midigpt.server.record import Record
+from midigpt.server.schemas import Cancelling, ListedModel, Models, VerboseHealth
+from midigpt.server.stream import Answer, Channel, EventStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +26,12 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive
 
+    from midigpt.server.config import Deployment, ModelEntry
     from midigpt.server.jobs import Job
-    from midigpt.server.schemas import GenerateInput, GenerateOutput, Info
+    from midigpt.server.record import Books, Usage
+    from midigpt.server.results import GenerateOutput
+    from midigpt.server.schemas import GenerateInput, Info
+    from midigpt.server.stream import Tell
 
 logger = logging.getLogger("midigpt")
 
@@ -35,11 +42,15 @@ class Piece(Protocol):
     def plan(self) -> GenerateOutput:
         """The steps it would take."""
 
-    def write(self, job: Job[bytes]) -> GenerateOutput:
-        """Generate, looking at ``job.stop`` between tokens."""
+    def write(self, job: Job[Answer], tell: Tell | None) -> GenerateOutput:
+        """Generate, looking at ``job.stop`` between tokens and telling notes as they come."""
 
-    def unwritten(self, job: Job[bytes]) -> GenerateOutput:
+    def unwritten(self, job: Job[Answer]) -> GenerateOutput:
         """The answer if it was cancelled before its turn."""
+
+    @property
+    def usage(self) -> Usage:
+        """What writing has used so far."""
 
 
 class Model(Protocol):
@@ -49,65 +60,102 @@ class Model(Protocol):
     def info(self) -> Info:
         """What it is and what it can do."""
 
-    def piece(self, body: GenerateInput, ignored: list[str]) -> Piece:
-        """Validate a request and plan it; called on any thread, also while another is written."""
+    def piece(self, body: GenerateInput, ignored: list[str], check: Callable[[], None]) -> Piece:
+        """Validate a request and plan it; called on any thread, also while another is written.
+
+        ``check`` is called now and then; what it raises ends the planning.
+        """
+
+
+class _Served(NamedTuple):
+    """A model and where it runs."""
+
+    model: Model
+    lane: Lane
 
 
 class Backend:
-    """One model behind one queue.
+    """The models behind one queue.
 
     Args:
-        load: loads the model; called once, on the thread that will run it.
-        max_queue: most requests waiting and running.
+        deployment: which models, and the limits of the queue.
+        load: loads a model; called on a thread that will run it.
         workers: threads that validate and plan.
+        books: where generations are written down.
 
     Attributes:
         jobs: the queue.
-        failure: why the model could not be loaded; None if it was or still is being loaded.
+        books: as given.
+        failure: why a model could not be loaded; None if all were or still are being loaded.
     """
 
-    def __init__(self, load: Callable[[], Model], max_queue: int, workers: Executor) -> None:
-        self.jobs = JobQueue(max_queue)
+    def __init__(
+        self,
+        deployment: Deployment,
+        load: Callable[[ModelEntry], Model],
+        workers: Executor,
+        books: Books,
+    ) -> None:
+        self.jobs = JobQueue(deployment.max_queue, deployment.max_generation_seconds)
         self.failure: str | None = None
+        self._deployment = deployment
         self._load = load
         self._workers = workers
-        self._model: Model | None = None
+        self.books = books
+        self._served: dict[str, _Served] = {}
 
     async def start(self) -> None:
-        """Load the model; afterwards either :attr:`ready` or :attr:`failure` is set."""
-        try:
-            self._model = await asyncio.wrap_future(self.jobs.first(self._load))
-        except Exception as error:  # whatever it was, a server without a model must end
-            if not isinstance(error, (MidiGPTError, OSError)):
-                logger.exception("unexpected error")
-            self.failure = " ".join(str(error).split()) or type(error).__name__
+        """Load the models; afterwards either :attr:`ready` or :attr:`failure` is set."""
+        served = {}
+        for entry in self._deployment.models:
+            lane = Lane(entry.max_parallel)
+            try:
+                model = await asyncio.wrap_future(lane.threads.submit(self._load, entry))
+            except Exception as error:  # whatever it was, a server without a model must end
+                if not isinstance(error, (MidiGPTError, OSError)):
+                    logger.exception("unexpected error")
+                self.failure = " ".join(str(error).split()) or type(error).__name__
+                return
+            served[entry.id] = _Served(model, lane)
+        self._served = served
 
     @property
     def ready(self) -> bool:
-        """Whether the model is loaded."""
-        return self._model is not None
+        """Whether the models are loaded and requests are taken."""
+        return bool(self._served) and not self.jobs.closed
 
     def health(self) -> VerboseHealth:
         """The state of the queue."""
         return VerboseHealth(inflight=self.jobs.inflight, max_queue=self.jobs.limit)
 
     def info(self, model: str | None = None) -> Info:
-        """The model, if it is the one meant.
+        """The model of that name, by default the default one.
 
         Raises:
             ApiError: there is no such model (400), or it is not loaded yet (503).
         """
-        return self._named(model).info
+        return self._named(model).model.info
 
     def models(self) -> Models:
-        """The loaded models.
+        """The loaded models, in the order of the configuration.
 
         Raises:
-            ApiError: none is loaded yet (503).
+            ApiError: they are not loaded yet (503).
         """
-        info = self.info()
-        listed = [ListedModel(id=info.model, checkpoint=info.checkpoint)]
-        return Models(default_model=info.default_model, models=listed)
+        default = self.info().default_model
+        infos = [served.model.info for served in self._served.values()]
+        listed = [ListedModel(id=info.model, checkpoint=info.checkpoint) for info in infos]
+        return Models(default_model=default, models=listed)
+
+    def cancel(self, request_id: str) -> Cancelling:
+        """Cancel a request that is waiting or running.
+
+        Raises:
+            ApiError: there is none of this id (404).
+        """
+        if not self.jobs.cancel(request_id, "client"):
+            raise ApiError(404, "not_found", "no request of this id is waiting or running")
+        return Cancelling(request_id=request_id)
 
     async def generate(self, body: GenerateInput, ignored: list[str], receive: Receive) -> Response:
         """Answer a request to generate, however long it takes.
@@ -130,62 +178,132 @@ class Backend:
     async def _generate(
         self, body: GenerateInput, ignored: list[str], receive: Receive
     ) -> Response:
-        model = self._named(body.model)
-        check_supported(body)
+        served = self._named(body.model)
+        config = body.request.config
+        if body.stream and config.num_candidates > 1 and not config.plan_only:
+            raise malformed("stream cannot be used with num_candidates above 1", "stream")
+        async with departure(receive) as gone:
+            piece = await self._prepared(served.model, body, ignored, gone)
+            if config.plan_only:
+                loop = asyncio.get_running_loop()
+                plan = await loop.run_in_executor(self._workers, lambda: Answer.of(piece.plan()))
+                return answer(body, plan)
+            if not body.stream:
+                return answer(body, await self._written(served, piece, body, gone))
+        return self._streamed(served, piece, body)
+
+    async def _prepared(
+        self,
+        model: Model,
+        body: GenerateInput,
+        ignored: list[str],
+        gone: asyncio.Future[None],
+    ) -> Piece:
+        def check() -> None:
+            if gone.done():
+                raise ApiError(499, "client_gone", "the client has left")
+            if self.jobs.closed:
+                raise _stopping()
+
         loop = asyncio.get_running_loop()
         try:
-            piece = await loop.run_in_executor(self._workers, model.piece, body, ignored)
+            return await loop.run_in_executor(self._workers, model.piece, body, ignored, check)
         except RequestValidationError as error:
             raise unfit(error) from None
-        if body.request.config.plan_only:
-            plan = await loop.run_in_executor(self._workers, lambda: as_json(piece.plan()))
-            return answer(body, plan)
-        job = self._admit(body.request_id, lambda job: as_json(piece.write(job)))
-        await ended(job, receive)
+
+    async def _written(
+        self, served: _Served, piece: Piece, body: GenerateInput, gone: asyncio.Future[None]
+    ) -> Answer:
+        """Wait for the end of a generation; if its client leaves, that comes soon."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake(_job: Job[Answer]) -> None:
+            loop.call_soon_threadsafe(ended.set)
+
+        job = self._admit(served, piece, body, wake)
+        end = asyncio.ensure_future(ended.wait())
+        either: set[asyncio.Future[Any]] = {end, gone}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                job.cancel("disconnect")
+                await end
+        finally:
+            end.cancel()
+            # if the framework has given up on this request, its place is free again
+            job.cancel("disconnect")
         if job.answer.cancelled():
-            return answer(body, as_json(piece.unwritten(job)))
-        try:
-            return answer(body, job.answer.result())
-        except GenerationError as error:
-            raise ApiError(500, "inference_failed", str(error)) from None
+            return Answer.of(piece.unwritten(job))
+        error = job.answer.exception()
+        if isinstance(error, GenerationError):
+            raise ApiError(500, "inference_failed", str(error))
+        return job.answer.result()
 
-    def _named(self, model: str | None) -> Model:
-        if self._model is None:
+    def _streamed(self, served: _Served, piece: Piece, body: GenerateInput) -> Response:
+        channel = Channel(body.request_id)
+
+        def ended(job: Job[Answer]) -> None:
+            channel.end(job.answer, lambda: piece.unwritten(job))
+
+        job = self._admit(served, piece, body, ended, channel.tell)
+        channel.queued(self.jobs.position(job))
+        return EventStream(channel, lambda: job.cancel("disconnect"))
+
+    def _named(self, model: str | None) -> _Served:
+        if not self._served:
             raise unavailable("loading", self.failure or "the model is still being loaded")
-        known = self._model.info.model
-        if model and model != known:
-            raise ApiError(400, "unknown_model", f"there is no such model; loaded: {known}")
-        return self._model
+        served = self._served.get(model or self._deployment.default_model)
+        if served is None:
+            loaded = ", ".join(self._served)
+            raise ApiError(
+                400, "unknown_model", f"there is no such model; loaded: {loaded}", path="model"
+            )
+        return served
 
-    def _admit(self, id_: str, work: Callable[[Job[bytes]], bytes]) -> Job[bytes]:
+    def _admit(
+        self,
+        served: _Served,
+        piece: Piece,
+        body: GenerateInput,
+        tell_end: Callable[[Job[Answer]], None],
+        tell: Tell | None = None,
+    ) -> Job[Answer]:
+        """Line up; what is called at the end must not hold the job, which it is given."""
+        record = Record(self.books, served.model.info.model, body)
+
+        def work(job: Job[Answer]) -> Answer:
+            record.began(job)
+            self.books.queue(self.jobs)
+            return Answer.of(piece.write(job, tell))
+
+        def ended(job: Job[Answer]) -> None:
+            try:
+                record.ended(job, piece.usage)
+                self.books.queue(self.jobs)
+            finally:
+                tell_end(job)
+
+        job = self._submit(served, body.request_id, work, ended)
+        self.books.queue(self.jobs)
+        return job
+
+    def _submit(
+        self,
+        served: _Served,
+        id_: str,
+        work: Callable[[Job[Answer]], Answer],
+        ended: Callable[[Job[Answer]], None],
+    ) -> Job[Answer]:
         try:
-            return self.jobs.submit(id_, work)
+            return self.jobs.submit(served.lane, id_, work, ended)
         except ClosedError:
-            raise unavailable("shutting_down", "the server is stopping") from None
+            raise _stopping() from None
         except QueueFullError:
             limit = self.jobs.limit
             raise unavailable("busy", f"{limit} requests are waiting or running already") from None
         except DuplicateJobError:
             detail = "a request with this request_id is waiting or running"
             raise ApiError(409, "duplicate_request_id", detail, path="request_id") from None
-
-
-def check_supported(body: GenerateInput) -> None:
-    """Refuse what this server cannot do.
-
-    Raises:
-        ApiError: such a request (400 or 422).
-    """
-    config = body.request.config
-    if config.plan_only:
-        return
-    if body.stream and config.num_candidates > 1:
-        raise malformed("stream cannot be used with num_candidates above 1", "stream")
-    if body.stream:
-        raise invalid("stream is not supported by this server", "stream")
-    if config.num_candidates > 1:
-        path = "request.config.num_candidates"
-        raise invalid(f"{path} above 1 is not supported by this server", path)
 
 
 def unfit(error: RequestValidationError) -> ApiError:
@@ -198,31 +316,11 @@ def unfit(error: RequestValidationError) -> ApiError:
     return invalid(detail, place[0] if place else None)
 
 
-def as_json(output: GenerateOutput) -> bytes:
-    """The members of an answer that its kind has."""
-    return output.model_dump_json(exclude_unset=True).encode()
-
-
-def answer(body: GenerateInput, content: bytes) -> Response:
+def answer(body: GenerateInput, content: Answer) -> Response:
     """A response with the request's id in its headers."""
     headers = {"X-Request-Id": body.request_id}
-    return Response(content, media_type="application/json", headers=headers)
+    return Response(content.json, media_type="application/json", headers=headers)
 
 
-async def ended(job: Job[bytes], receive: Receive) -> None:
-    """Wait for the end of a job; if its client leaves, that comes soon."""
-    end: asyncio.Future[Any] = asyncio.wrap_future(job.answer)
-    gone: asyncio.Future[Any] = asyncio.ensure_future(_client_gone(receive))
-    try:
-        await asyncio.wait({end, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not end.done():
-            job.cancel("disconnect")
-            await asyncio.wait({end})
-    finally:
-        gone.cancel()
-        job.cancel("time_limit")  # does nothing to a job that has ended
-
-
-async def _client_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _stopping() -> ApiError:
+    return unavailable("shutting_down", "the server is stopping")

@@ -10,6 +10,7 @@ from midigpt.server.schemas import Capabilities, Info
 
 if TYPE_CHECKING:
     from midigpt.inference.engine import InferenceEngine
+    from midigpt.server.config import ModelEntry
 
 _SWITCHES = (
     "note_density",
@@ -21,21 +22,24 @@ _SWITCHES = (
 )
 
 
-def describe(engine: InferenceEngine, model: str, label: str, *, device: str) -> Info:
-    """Describe an engine on a device, served as ``model`` and known to people as ``label``."""
+def describe(
+    engine: InferenceEngine, entry: ModelEntry, default_model: str, *, device: str
+) -> Info:
+    """Describe an engine on a device, served as an entry of a deployment."""
     config, analyzer = engine.language.tokenizer.config, engine.language.analyzer
     return Info(
-        checkpoint=label,
+        checkpoint=entry.label,
         capabilities=_capabilities(engine),
         attributes=analyzer.attribute_sizes(),
-        model=model,
-        default_model=model,
+        model=entry.id,
+        default_model=default_model,
         attribute_track_types=analyzer.attribute_track_types(),
         attribute_levels=analyzer.attribute_levels(),
         resolution=config.resolution,
         decode_resolution=config.decode_resolution,
         time_signatures=[f"{n}/{d}" for n, d in config.time_signatures or ()],
         device=device,
+        max_parallel=entry.max_parallel,
         version=__version__,
     )
 
@@ -56,7 +60,7 @@ def _capabilities(engine: InferenceEngine) -> Capabilities:
         supports_rhythm_mask=positions,
         rhythm_mask_grid_units=sorted(GRID_UNITS),
         supports_remix=pitches and positions,
-        supports_streaming=False,
+        supports_streaming=True,
         model_dim_options=list(tokenizer.config.num_bars_map or ()),
         max_context_tokens=engine.decoder.context,
         switchable_velocity=tokenizer.config.switchable_velocity,

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import math
 import os
+import re
+import signal
 import sys
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from midigpt.server.preflight import (
-    FAILURE_FILE,
-    StartError,
-    check_checkpoint,
-    free_address,
-)
-from midigpt.server.settings import DEFAULT_PORT, Settings
+from midigpt.server.config import deployment
+from midigpt.server.preflight import StartError, check_checkpoint, listen, url
+from midigpt.server.process import serve
+from midigpt.server.settings import DEFAULT_PORT, DEVICE_PATTERN, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-SERVICE = "midigpt.server.service:MidiGPT"
+
+def run() -> NoReturn:
+    """The command: :func:`main`, and an end that no thread holds up, such as one that downloads."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
+    os._exit(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,22 +34,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     given = parse(argv)
     try:
-        host, port = free_address(given.host, given.port)
-        settings = settings_of(given, host, port)
-        check_checkpoint(settings)
+        _serve(given)
     except StartError as error:
         print(f"midigpt-http: {error}", file=sys.stderr)  # noqa: T201 - that is where it belongs
         return 1
-    return serve(settings, host, port)
+    return 0
+
+
+def _serve(given: argparse.Namespace) -> None:
+    settings = settings_of(given)
+    wanted = deployment(settings)
+    for entry in wanted.models:
+        check_checkpoint(entry)
+    port = given.port if wanted.port is None else wanted.port
+    with listen(wanted.host or given.host, port) as listener:
+        address = url(listener)
+        if port == 0:
+            print(f"midigpt-http: port {listener.getsockname()[1]}", flush=True)  # noqa: T201 - at any log level
+        serve(settings.model_copy(update={"address": address}), listener)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the flags."""
     parser = argparse.ArgumentParser(
         prog="midigpt-http",
-        description="Serve a MIDI-GPT checkpoint over HTTP; without one, the built-in model.",
+        description="Serve MIDI-GPT checkpoints over HTTP; without one, the built-in model.",
     )
-    add = parser.add_argument
+    _add_models(parser)
+    _add_server(parser)
+    given = parser.parse_args(argv)
+    if given.pretrained is None and (given.hf_filename or given.hf_repo):
+        parser.error("--hf-filename and --hf-repo need --pretrained")
+    if given.pretrained and "/" in given.pretrained and not given.hf_filename:
+        parser.error("--pretrained with a repository needs --hf-filename")
+    if given.cors_origin:
+        _check_origins(parser, given.cors_origin)
+    return given
+
+
+def _check_origins(parser: argparse.ArgumentParser, origins: list[str]) -> None:
+    from midigpt.server.guard import allowed_origins  # noqa: PLC0415 - imports Starlette
+
+    try:
+        allowed_origins(",".join(origins))
+    except StartError as error:
+        parser.error(str(error))
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--ckpt", type=something, metavar="PATH", help="local checkpoint file or directory"
@@ -58,9 +92,27 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="NAME_OR_REPO",
         help="published checkpoint: short name or repository",
     )
+    source.add_argument(
+        "--bento-model", type=something, metavar="TAG", help="model of the Bento model store"
+    )
+    source.add_argument(
+        "--config", type=something, metavar="PATH", help="YAML file with several models"
+    )
+    add = parser.add_argument
     add("--hf-filename", metavar="FILE", help="file in the repository")
     add("--hf-repo", metavar="REPO", help="repository of short names")
-    add("--device", default="auto", help="cpu, cuda, cuda:N, mps or auto (default)")
+    add("--device", type=device, default="auto", help="cpu, cuda, cuda:N, mps or auto (default)")
+    add(
+        "--max-parallel",
+        type=between(1),
+        default=1,
+        metavar="N",
+        help="most generations of one model at a time (default 1)",
+    )
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--host", default="0.0.0.0", help="address to bind (default 0.0.0.0)")  # noqa: S104 - documented
     add("--port", type=between(0, 65535), default=DEFAULT_PORT, help="port (default 8000, 0: free)")
     add(
@@ -71,21 +123,41 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="default INFO",
     )
     add(
-        "--max-queue", type=between(1), default=64, metavar="N", help="waiting and running requests"
+        "--max-queue",
+        type=between(1),
+        default=64,
+        metavar="N",
+        help="most requests waiting and running (default 64)",
+    )
+    add(
+        "--max-generation-seconds",
+        type=seconds,
+        default=0,
+        metavar="SECONDS",
+        help="longest generation (default 0: any)",
+    )
+    add(
+        "--idle-timeout",
+        type=seconds,
+        default=0,
+        metavar="SECONDS",
+        help="end when nobody asks for anything for so long (default 0: never)",
     )
     add(
         "--max-body-bytes",
         type=between(1024),
         default=32 * 2**20,
         metavar="N",
-        help="longest body that is read",
+        help="longest body that is read (default 32 MiB)",
     )
-    given = parser.parse_args(argv)
-    if given.pretrained is None and (given.hf_filename or given.hf_repo):
-        parser.error("--hf-filename and --hf-repo need --pretrained")
-    if given.pretrained and "/" in given.pretrained and not given.hf_filename:
-        parser.error("--pretrained with a repository needs --hf-filename")
-    return given
+    add(
+        "--cors-origin",
+        type=something,
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="origin whose pages may use the server, or * for all; may be repeated",
+    )
 
 
 def something(text: str) -> str:
@@ -108,42 +180,40 @@ def between(least: int, most: int | None = None) -> Callable[[str], int]:
     return integer
 
 
-def settings_of(given: argparse.Namespace, host: str, port: int) -> Settings:
-    """What the worker is told."""
-    shown = f"[{host}]" if ":" in host else host
+def seconds(text: str) -> float:
+    """An argparse type: a length of time."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, at least 0")
+    return value
+
+
+def device(text: str) -> str:
+    """An argparse type: the name of a device, whether there is one or not."""
+    if not re.fullmatch(DEVICE_PATTERN, text):
+        raise argparse.ArgumentTypeError(f"{text} is not cpu, cuda, cuda:N, mps or auto")
+    return text
+
+
+def settings_of(given: argparse.Namespace) -> Settings:
+    """What the service is told."""
     return Settings(
+        config=given.config or "",
         ckpt=given.ckpt or "",
         pretrained=given.pretrained or "",
+        bento_model=given.bento_model or "",
         hf_filename=given.hf_filename or "",
         hf_repo=given.hf_repo or "",
         device=given.device,
         log_level=given.log_level,
+        max_parallel=given.max_parallel,
         max_queue=given.max_queue,
+        max_generation_seconds=given.max_generation_seconds,
+        idle_timeout=given.idle_timeout,
         max_body_bytes=given.max_body_bytes,
-        address=f"http://{shown}:{port}",
+        cors_origins=",".join(given.cors_origin),
     )
 
 
-def serve(settings: Settings, host: str, port: int) -> int:
-    """Run BentoML's supervisor and one worker."""
-    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-    # a worker that dies ends the server instead of being started again and again
-    os.environ.setdefault("BENTOML_CONTAINERIZED", "1")
-    with tempfile.TemporaryDirectory(prefix="midigpt-") as folder:
-        failure = Path(folder) / "failure"
-        os.environ[FAILURE_FILE] = str(failure)
-        import bentoml  # noqa: PLC0415 - takes a second that wrong settings need not wait
-
-        # the supervisor would announce an address at which nothing is ready yet; a filter, since
-        # BentoML sets levels anew
-        supervisor = logging.getLogger("bentoml.serve")
-        supervisor.addFilter(lambda record: record.levelno >= logging.WARNING)
-        bentoml.serve(SERVICE, host=host, port=port, blocking=True, args=settings.model_dump())
-        if failure.exists():
-            print(f"midigpt-http: {failure.read_text()}", file=sys.stderr)  # noqa: T201 - as above
-            return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

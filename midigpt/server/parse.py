@@ -1,29 +1,39 @@
 """From the bytes of a body to a checked :class:`GenerateInput`, or to the error that says why not.
 
 Runs off the event loop. The hooks of the JSON reader are Python functions on purpose: between two
-of their calls other threads get their turn, which a reader in C would not grant.
+of their calls other threads get their turn, which a reader in C would not grant. What has no hook,
+and what would become more records than any music needs, is counted and refused beforehand.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, NoReturn
+import re
+from typing import Any, NoReturn
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from midigpt.inference.reading import shown
-from midigpt.inference.request import GenerationRequest, InferenceConfig, TrackPrompt
-from midigpt.score import Bar, Score, Track
-from midigpt.server.errors import ApiError, malformed
+from midigpt.inference.reading import named
+from midigpt.inference.validate_score import MAX_BARS, MAX_TRACKS
+from midigpt.server.errors import ApiError, invalid, malformed
+from midigpt.server.names import is_name
 from midigpt.server.problems import from_validation, kind
-from midigpt.server.schemas import GenerateInput, is_request_id
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from midigpt.server.schemas import GenerateInput
+from midigpt.server.suggest import take_unknown
 
 DEEPEST = 64
-_MOST_NAMED = 20
+LONGEST = 2**16
+"""Most notes of a bar, and most items of any list or object of a request."""
+MOST_ITEMS = 2**20
+"""Most items of all lists and objects of a request together."""
+MOST_VALUES = 3_000_000
+"""Most values in a body: more than 32 MiB of notes hold."""
+MOST_OTHERS = 200_000
+"""Most values that are neither numbers nor objects: more than the most bars have."""
+
+_PIECE = 2**20
+_OTHER = re.compile(rb'"\s*[,\]}]|\[|:\s*[ntf]')
 
 
 def parse(body: bytes) -> tuple[GenerateInput, list[str]]:
@@ -33,9 +43,10 @@ def parse(body: bytes) -> tuple[GenerateInput, list[str]]:
         What was asked for, and the members of it that mean nothing here.
 
     Raises:
-        ApiError: it is not JSON (400), has a member of the wrong type (400), or one whose value no
-            checkpoint accepts (422).
+        ApiError: it is not JSON (400), has a member of the wrong type (400) or one whose value no
+            checkpoint accepts (422), or holds more than is read (413, 422).
     """
+    _check_amount(body)
     sent = load_json(body)
     if not isinstance(sent, dict):
         raise malformed(f"the body must be an object, got {kind(sent)}")
@@ -43,17 +54,17 @@ def parse(body: bytes) -> tuple[GenerateInput, list[str]]:
         return _checked(sent)
     except ApiError as error:
         given = sent.get("request_id")
-        if is_request_id(given):
+        if is_name(given):
             error.request_id = given
         raise
 
 
 def _checked(sent: dict[str, Any]) -> tuple[GenerateInput, list[str]]:
-    if _too_deep(sent.get("request")):
-        raise malformed(f"request is nested deeper than {DEEPEST} levels", "request")
-    ignored = [_named(name) for name in _take_unknown(sent)]
+    _check_score_size(sent.get("score"))
+    _check_request_size(sent.get("request"))
+    ignored = take_unknown(sent)
     try:
-        return GenerateInput.model_validate(sent), _few(ignored)
+        return GenerateInput.model_validate(sent), ignored
     except ValidationError as error:
         raise from_validation(error, sent) from None
 
@@ -66,7 +77,11 @@ def load_json(body: bytes) -> Any:  # noqa: ANN401 - anything that JSON holds
     """
     try:
         return json.loads(
-            body.decode(), parse_int=_integer, parse_float=_number, parse_constant=_constant
+            body.decode(),
+            object_hook=_object,
+            parse_int=_integer,
+            parse_float=_number,
+            parse_constant=_constant,
         )
     except json.JSONDecodeError as error:
         raise malformed(
@@ -76,6 +91,10 @@ def load_json(body: bytes) -> Any:  # noqa: ANN401 - anything that JSON holds
         raise malformed(f"the body is not UTF-8 at byte {error.start}") from None
     except RecursionError:
         raise malformed("the body is nested too deep") from None
+
+
+def _object(members: dict[str, Any]) -> dict[str, Any]:
+    return members
 
 
 def _integer(text: str) -> int:
@@ -88,7 +107,7 @@ def _integer(text: str) -> int:
 def _number(text: str) -> int | float:
     value = float(text)
     if not math.isfinite(value):
-        raise malformed(f"the body holds {shown(text)}, a number too large for JSON readers")
+        raise malformed(f"the body holds {text:.40}, a number too large for JSON readers")
     return int(value) if value.is_integer() else value
 
 
@@ -96,64 +115,76 @@ def _constant(text: str) -> NoReturn:
     raise malformed(f"the body holds {text}, which is not JSON")
 
 
-def _too_deep(value: object) -> bool:
-    """Whether lists and objects are nested deeper than the limit."""
-    level: list[Any] = [value]
-    for _ in range(DEEPEST):
-        level = [child for parent in level for child in _children(parent)]
-        if not level:
-            return False
-    return True
+def _check_amount(body: bytes) -> None:
+    """Refuse a body that would take long to read; it is only looked at, not read.
+
+    Raises:
+        ApiError: 413, it would.
+    """
+    values = others = 0
+    for start in range(0, len(body), _PIECE):  # between two of them other threads get their turn
+        end = start + _PIECE
+        values += sum(body.count(mark, start, end) for mark in (b",", b"[", b"{"))
+        others += len(_OTHER.findall(body, start, end))
+        if values > MOST_VALUES or others > MOST_OTHERS:
+            raise ApiError(
+                413,
+                "too_large",
+                f"the body holds more than {MOST_VALUES} values, or more than {MOST_OTHERS} that"
+                " are neither numbers nor objects",
+            )
 
 
-def _children(value: object) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+def _check_score_size(score: object) -> None:
+    """Refuse a score that is too large, before each of its members becomes a record.
+
+    Raises:
+        ApiError: 422, it is.
+    """
+    tracks = _list(score, "tracks")
+    _limit(len(tracks), MAX_TRACKS, "score.tracks", "tracks")
+    all_bars = [_list(track, "bars") for track in tracks]
+    _limit(sum(map(len, all_bars)), MAX_BARS, "score", "bars in all tracks")
+    for t, bars in enumerate(all_bars):
+        for b, bar in enumerate(bars):
+            notes = len(_list(bar, "notes"))
+            if notes > LONGEST:
+                _limit(notes, LONGEST, f"score.tracks[{t}].bars[{b}].notes", "notes")
 
 
-def _members(record: type) -> frozenset[str]:
-    return frozenset(TypeAdapter(record).json_schema()["properties"])
+def _check_request_size(request: object) -> None:
+    """Refuse a request that is too large or nested too deep, likewise.
+
+    Raises:
+        ApiError: it is too large (422) or nested too deep (400).
+    """
+    _limit(len(_list(request, "tracks")), MAX_TRACKS, "request.tracks", "prompts")
+    if isinstance(request, (dict, list)):
+        _check_items(request, "request", DEEPEST, MOST_ITEMS)
 
 
-_BODY, _SCORE, _TRACK, _BAR = map(_members, (GenerateInput, Score, Track, Bar))
-_REQUEST, _PROMPT, _CONFIG = map(_members, (GenerationRequest, TrackPrompt, InferenceConfig))
+def _check_items(parent: dict[str, Any] | list[Any], path: str, levels: int, room: int) -> int:
+    """Check what a list or an object holds; how much room is left after it."""
+    if not levels:
+        raise malformed(f"request is nested deeper than {DEEPEST} levels", "request")
+    _limit(len(parent), LONGEST, path, "items")
+    room -= len(parent)
+    if room < 0:
+        raise invalid(f"request has more than {MOST_ITEMS} items in all lists and objects")
+    members = parent.items() if isinstance(parent, dict) else enumerate(parent)
+    for name, child in members:
+        if isinstance(child, (dict, list)):
+            step = f".{named(name)}" if isinstance(parent, dict) else f"[{name}]"
+            room = _check_items(child, path + step, levels - 1, room)
+    return room
 
 
-def _take_unknown(body: dict[str, Any]) -> Iterator[str]:
-    """Remove the members that mean nothing from the open objects of a body, and name them."""
-    yield from _take(body, _BODY, "")
-    score, request = body.get("score"), body.get("request")
-    yield from _take(score, _SCORE, "score.")
-    for t, track in _items(score, "tracks"):
-        yield from _take(track, _TRACK, f"score.tracks[{t}].")
-        for b, bar in _items(track, "bars"):
-            # the names are put together only where there is something to name: bars are many
-            if isinstance(bar, dict) and not bar.keys() <= _BAR:
-                yield from _take(bar, _BAR, f"score.tracks[{t}].bars[{b}].")
-    yield from _take(request, _REQUEST, "request.")
-    for p, prompt in _items(request, "tracks"):
-        yield from _take(prompt, _PROMPT, f"request.tracks[{p}].")
-    if isinstance(request, dict):
-        yield from _take(request.get("config"), _CONFIG, "request.config.")
-
-
-def _take(value: object, known: frozenset[str], prefix: str) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name in [name for name in value if name not in known]:
-            del value[name]
-            yield prefix + name
-
-
-def _items(value: object, member: str) -> Iterator[tuple[int, Any]]:
+def _list(value: object, member: str) -> list[Any]:
+    """A list in an object; what is no list is left for the check of types to refuse."""
     items = value.get(member) if isinstance(value, dict) else None
-    return enumerate(items if isinstance(items, list) else ())
+    return items if isinstance(items, list) else []
 
 
-def _named(path: str) -> str:
-    return f"{path[:80]!r} is not known and was ignored"
-
-
-def _few(warnings: list[str]) -> list[str]:
-    more = len(warnings) - _MOST_NAMED
-    return warnings[:_MOST_NAMED] + ([f"{more} more members were ignored"] if more > 0 else [])
+def _limit(count: int, most: int, path: str, what: str) -> None:
+    if count > most:
+        raise invalid(f"{path} has {count} {what}; it must have at most {most}", path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from midigpt.inference.reading import shown
+from midigpt.inference.reading import meant, named, shown
 from midigpt.score import Note
 from midigpt.server.errors import ApiError, invalid, malformed
 
@@ -29,8 +29,7 @@ _ACCEPTED = {
     "string_unicode": "a string of Unicode characters",
 }
 _RANGES = {"choice", "greater_than", "greater_than_equal", "less_than", "less_than_equal"}
-_NOTE = ", ".join(Note.__dataclass_fields__)
-_LONGEST_NAME = 40
+_NOTE = tuple(Note.__dataclass_fields__)
 
 
 def from_validation(error: ValidationError, body: object) -> ApiError:
@@ -66,14 +65,10 @@ def _path(details: ErrorDetails, body: Any) -> str:  # noqa: ANN401 - anything t
         if isinstance(part, int) and isinstance(body, list):
             path, body = f"{path}[{part}]", body[part]
         elif isinstance(body, dict) and (part in body or details["type"] == "missing"):
-            path, body = f"{path}.{_name(str(part))}", body.get(part)
+            path, body = f"{path}.{named(part)}", body.get(part)
         else:
             break
     return path.removeprefix(".")
-
-
-def _name(member: str) -> str:
-    return member if len(member) <= _LONGEST_NAME else f"{member[:_LONGEST_NAME]}..."
 
 
 def _complaint(alternatives: list[ErrorDetails]) -> str:
@@ -82,10 +77,11 @@ def _complaint(alternatives: list[ErrorDetails]) -> str:
     if first["type"] == "missing":
         return "is missing"
     if first["type"] == "unexpected_keyword_argument":
-        return f"is no member of a note; a note has {_NOTE}"
+        hint = meant(first["loc"][-1], _NOTE)
+        return f"is no member of a note; a note has {', '.join(_NOTE)}{hint}"
+    if _accepted(first) == first["msg"]:  # one of our own checks, whose message says it all
+        return first["msg"]
     accepted = " or ".join(dict.fromkeys(map(_accepted, alternatives)))
-    if accepted == first["msg"]:  # one of our own checks, whose message says it all
-        return accepted
     got = shown(first["input"]) if first["type"] in _RANGES else kind(first["input"])
     return f"must be {accepted}, got {got}"
 

@@ -6,31 +6,18 @@ from typing import TYPE_CHECKING
 
 import bentoml
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
+from midigpt.server import docs
 from midigpt.server.errors import ApiError, answer_error
-from midigpt.server.openapi import document
-from midigpt.server.schemas import Cancelling, Health
+from midigpt.server.schemas import Health
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from starlette.requests import Request
 
     from midigpt.server.backend import Backend
-
-# the files come with BentoML, so the page works without network and asks nobody else for anything
-_PAGE = """<!doctype html>
-<html lang="en">
-<title>MIDI-GPT</title>
-<meta charset="utf-8">
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="static_content/swagger-ui.css">
-<div id="docs"></div>
-<script src="static_content/swagger-ui-bundle.js"></script>
-<script>SwaggerUIBundle({url: "openapi.json", dom_id: "#docs", validatorUrl: null})</script>
-</html>
-"""
 
 
 def _backend() -> Backend:
@@ -59,28 +46,20 @@ async def _models(_request: Request) -> Response:
 
 
 async def _cancel(request: Request) -> Response:
-    id_ = request.path_params["request_id"]
-    if not _backend().jobs.cancel(id_, "client"):
-        raise ApiError(404, "not_found", "no request of this id is waiting or running")
-    return _json(Cancelling(request_id=id_))
+    return _json(_backend().cancel(request.path_params["request_id"]))
 
 
-async def _docs(_request: Request) -> Response:
-    return HTMLResponse(_PAGE)
-
-
-async def _openapi(_request: Request) -> Response:
-    return JSONResponse(document())
+def _metrics(_request: Request) -> Response:
+    return _backend().books.metrics.page()
 
 
 routes = Starlette(
     routes=[
-        Route("/", _docs),
-        Route("/docs", _docs),
-        Route("/openapi.json", _openapi),
+        *docs.routes,
         Route("/health", _health),
         Route("/info", _info),
         Route("/models", _models),
+        Route("/metrics", _metrics),
         Route("/generate/{request_id}/cancel", _cancel, methods=["POST"]),
     ],
     exception_handlers={ApiError: answer_error},

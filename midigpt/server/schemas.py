@@ -1,20 +1,20 @@
 """What clients send and get, as the documentation and the generated clients know it."""
 
-import re
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 from uuid import uuid4
 
 import bentoml
+from _bentoml_sdk.io_models import IORootModel  # type: ignore[import-untyped]  # as BentoML itself
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.requests import Request
+from starlette.responses import Response
 
 from midigpt.fields import Flag, Text
 from midigpt.inference.request import GenerationRequest
 from midigpt.score import Score
-
-_ID = r"[A-Za-z0-9._:~-]{1,128}"
-_ID_RULE = "1 to 128 characters of A-Z a-z 0-9 . _ : ~ -, and not . or .."
+from midigpt.server.names import NAME_PATTERN, NAME_RULE, is_name
 
 
 def new_id() -> str:
@@ -22,20 +22,13 @@ def new_id() -> str:
     return uuid4().hex
 
 
-def is_request_id(value: object) -> bool:
-    """Whether a client may use this as the id of a request."""
-    return (
-        isinstance(value, str) and re.fullmatch(_ID, value) is not None and value not in {".", ".."}
-    )
-
-
 def _or_new_id(value: object) -> object:
     return new_id() if value is None or value == "" else value
 
 
 def _checked_id(value: str) -> str:
-    if not is_request_id(value):
-        raise PydanticCustomError("request_id", f"must be {_ID_RULE}")
+    if not is_name(value):
+        raise PydanticCustomError("request_id", f"must be {NAME_RULE}")
     return value
 
 
@@ -43,7 +36,7 @@ RequestId = Annotated[
     Text,
     AfterValidator(_checked_id),
     BeforeValidator(_or_new_id),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^{_ID}$"}, {"type": "null"}]}),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": NAME_PATTERN}, {"type": "null"}]}),
 ]
 
 
@@ -53,7 +46,7 @@ class GenerateInput(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has 
     score: Annotated[Score, Field(description="the whole score")]
     request: Annotated[GenerationRequest, Field(description="what to write, and how")]
     request_id: Annotated[
-        RequestId, Field(description=f"{_ID_RULE}; chosen by the server if left out")
+        RequestId, Field(description=f"{NAME_RULE}; chosen by the server if left out")
     ] = Field(default_factory=new_id)
     stream: Annotated[Flag, Field(description="answer with server-sent events")] = False
     model: Annotated[
@@ -68,59 +61,15 @@ class GenerateInput(bentoml.IODescriptor):  # type: ignore[misc]  # BentoML has 
         return body
 
 
-class Timing(BaseModel):
-    """Where the time went."""
+class Streamed(IORootModel[str]):  # type: ignore[misc]  # as above
+    """The answer of a streaming method: text, as BentoML's clients see it."""
 
-    model_forward_s: float
-    encode_s: float
-    decode_s: float
-    gen_count: Annotated[int, Field(description="tokens generated")]
+    media_type = "text/event-stream"
 
-
-class Tokens(BaseModel):
-    """How much of the model's context was used."""
-
-    context_tokens: Annotated[int, Field(description="tokens of the last prompt")]
-    generated_tokens: int
-    peak_context_tokens: int
-    max_context_tokens: int
-    context_utilization: float | None
-    tokens_per_second: float | None
-    truncated: Annotated[bool, Field(description="whether a step ran out of room")]
-
-
-class PlannedStep(BaseModel):
-    """One step of a plan."""
-
-    window: Annotated[list[int], Field(description="its first bar, and one past its last")]
-    autoregressive: bool
-    generate: Annotated[dict[int, list[int]], Field(description="bars it writes, by track id")]
-
-
-class GenerateOutput(BaseModel):
-    """The answer of ``POST /generate``; which members it has depends on ``status``."""
-
-    request_id: str
-    model: str
-    status: Literal["completed", "cancelled", "planned"]
-    score: Annotated[
-        Score | None, Field(description="the whole score, at a resolution of its own")
-    ] = None
-    seed: Annotated[int, Field(description="sent again, it gives the same score")] = -1
-    generated_bars: Annotated[
-        dict[int, list[int]], Field(description="bars written, by track id")
-    ] = {}
-    dropped_context: Annotated[
-        list[int], Field(description="ids of the tracks left out so that the prompt fits")
-    ] = []
-    timing: Timing | None = None
-    tokens: Tokens | None = None
-    attempts: Annotated[int, Field(description="attempts used by the last step")] = 0
-    warnings: list[str] = []
-    cancel_reason: Literal["client", "time_limit", "disconnect", "shutdown"] | None = None
-    queue_s: Annotated[float, Field(description="seconds spent waiting")] = 0.0
-    model_dim: Annotated[int, Field(description="window of the plan, in bars")] = 0
-    plan: list[PlannedStep] = []
+    @classmethod
+    async def to_http_response(cls, obj: AsyncIterator[Response], serde: object) -> Response:  # noqa: ARG003 - BentoML's signature
+        """The response that the method has made: the only thing that it yields."""
+        return await anext(obj)
 
 
 class Health(BaseModel):
@@ -177,6 +126,7 @@ class Info(BaseModel):
     decode_resolution: Annotated[int, Field(description="ticks per quarter note of results")]
     time_signatures: list[str]
     device: str
+    max_parallel: Annotated[int, Field(description="generations that run at the same time")]
     version: str
 
 
@@ -199,12 +149,3 @@ class Cancelling(BaseModel):
 
     request_id: str
     status: Literal["cancelling"] = "cancelling"
-
-
-class Problem(BaseModel):
-    """Every error."""
-
-    detail: Annotated[str, Field(description="what is wrong, and what is accepted")]
-    code: str
-    path: Annotated[str, Field(description="the offending member, if there is one")] = ""
-    request_id: Annotated[str, Field(description="id of the request, if known")] = ""

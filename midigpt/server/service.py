@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any, ParamSpec, TypeVar
@@ -23,13 +24,23 @@ from starlette.responses import Response
 from midigpt.inference.request import GenerationRequest
 from midigpt.score import Score
 from midigpt.server.backend import Backend, Model
+from midigpt.server.config import ModelEntry, deployment
 from midigpt.server.errors import ApiError
+from midigpt.server.failures import FailedRequests
+from midigpt.server.guard import Guard, allowed_origins, api_key
 from midigpt.server.intake import Intake
-from midigpt.server.preflight import StartError, check_checkpoint, give_up
+from midigpt.server.life import Activity, Watched, end_when_idle, settled
+from midigpt.server.metrics import Metrics
+from midigpt.server.observe import Observe
+from midigpt.server.preflight import StartError, check_checkpoint
+from midigpt.server.process import end_server, give_up, supervised, watch_parent
+from midigpt.server.record import Books
+from midigpt.server.results import GenerateOutput
 from midigpt.server.routes import routes
-from midigpt.server.schemas import GenerateInput, GenerateOutput, Health, Info
+from midigpt.server.schemas import Cancelling, GenerateInput, Health, Info, Models, Streamed
 from midigpt.server.settings import Settings
 from midigpt.server.shape import ErrorShape
+from midigpt.server.untimed import Untimed
 
 # nothing is reported to anybody; ``bentoml serve`` has looked before it came here
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -41,22 +52,33 @@ usage_stats.do_not_track.cache_clear()
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# from arrival to the first byte of the answer, waiting included; the queue has its own limits
-LONGEST_WAIT_S = 4 * 3600
+# for running generations, after a signal to end
 GRACE_S = 10
+# for sending the last answers to slow readers, once everything has been cancelled
+LAST_WORDS_S = 5
+# a terminal or a service manager signals BentoML's supervisor and this process, and the supervisor
+# passes it on: what comes so soon is still the first signal
+ECHO_S = 1
 
 logger = logging.getLogger("midigpt")
+
 settings = bentoml.use_arguments(Settings)
-# apart, so that a malformed body is refused at once whatever is being planned
-parsers = ThreadPoolExecutor(1, thread_name_prefix="parse")
+try:
+    deployed = deployment(settings)
+    origins = allowed_origins(settings.cors_origins)
+except StartError as error:
+    sys.exit(str(error))
+activity = Activity()
+metrics = Metrics([entry.id for entry in deployed.models])
+books = Books(metrics, FailedRequests.from_environment())
 planners = ThreadPoolExecutor(2, thread_name_prefix="plan")
 
 
-def load() -> Model:
-    """Load the model; called in the worker process only."""
+def load(entry: ModelEntry) -> Model:
+    """Load a model; called in the worker process only."""
     from midigpt.server.generation import LoadedModel  # noqa: PLC0415 - imports torch
 
-    return LoadedModel.load(settings)
+    return LoadedModel.load(entry, deployed.default_model)
 
 
 def calm_collector() -> None:
@@ -83,53 +105,87 @@ def answers_errors(
     return inner
 
 
-@bentoml.service(name="midigpt", workers=1, traffic={"timeout": LONGEST_WAIT_S})
+@bentoml.service(
+    name="midigpt",
+    workers=1,
+    # both are ours: BentoML's label and log whatever path anybody asks for
+    metrics={"enabled": False},
+    logging={"access": {"enabled": False}},
+)
 @bentoml.asgi_app(routes, path="/")
 class MidiGPT:
     """Writes music with a MIDI-GPT checkpoint."""
 
     def __init__(self) -> None:
-        self.backend = Backend(load, settings.max_queue, planners)
+        self.backend = Backend(deployed, load, planners, books)
+        self._stopped = 0.0
 
     @bentoml.on_deployment
     @staticmethod
     def check() -> None:
         """Refuse to start without a checkpoint; runs once, in the supervisor."""
         try:
-            check_checkpoint(settings)
+            for entry in deployed.models:
+                check_checkpoint(entry)
         except StartError as error:
             sys.exit(str(error))
 
     @bentoml.on_startup
     async def start(self) -> None:
-        """Load the model in the background, so that probes are answered meanwhile."""
+        """Load the models in the background, so that probes are answered meanwhile."""
         for name in ("midigpt", "bentoml"):
-            logging.getLogger(name).setLevel(settings.log_level)
-        self._stop_on_signals()
-        self._loading = asyncio.create_task(self._load())
+            logging.getLogger(name).setLevel(deployed.log_level)
+        watch_parent()
+        self._stop_on_signals(asyncio.get_running_loop())
+        self._life = asyncio.create_task(self._live())
 
-    async def _load(self) -> None:
+    async def _live(self) -> None:
         await self.backend.start()
         calm_collector()
         if self.backend.failure is not None:
             logger.error("%s", self.backend.failure)
             give_up(self.backend.failure)
-        elif settings.address:
+            return
+        for warning in deployed.warnings:
+            logger.warning("%s", warning)
+        if settings.address:
             logger.info("listening on %s", settings.address)
+        if deployed.idle_timeout:
+            activity.touch()
+            await end_when_idle(deployed.idle_timeout, activity, end_server)
 
-    def _stop_on_signals(self) -> None:
-        """Hear of the end before BentoML does: it waits for all requests to be answered first."""
+    def _stop_on_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hear of the end before BentoML does: it would close the door on those it still answers.
+
+        The first signal lets everybody finish; the second ends the process.
+        """
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGINT, signal.SIGTERM):
             theirs = signal.getsignal(number)
 
             def stop(number: int, frame: FrameType | None, theirs: object = theirs) -> None:
+                if self.backend.jobs.closed:
+                    if not supervised() or time.monotonic() - self._stopped > ECHO_S:
+                        os._exit(128 + number)
+                    return
+                self._stopped = time.monotonic()
                 self.backend.jobs.close(GRACE_S)
-                if callable(theirs):
-                    theirs(number, frame)
+                end = functools.partial(theirs, number, frame) if callable(theirs) else _nothing
+                loop.call_soon_threadsafe(self._end, end)
 
             signal.signal(number, stop)
+
+    def _end(self, end: Callable[[], object]) -> None:
+        self._ending = asyncio.create_task(self._settle(end))
+
+    async def _settle(self, end: Callable[[], object]) -> None:
+        await settled(self.backend.jobs, activity, GRACE_S + LAST_WORDS_S)
+        # whatever hangs on now, such as a client that does not read, is not waited for
+        last = threading.Timer(LAST_WORDS_S, os._exit, (0,))
+        last.daemon = True
+        last.start()
+        end()
 
     async def __is_ready__(self) -> bool:
         return self.backend.ready
@@ -138,7 +194,6 @@ class MidiGPT:
         return self.backend.failure is None
 
     @bentoml.api(input_spec=GenerateInput, output_spec=GenerateOutput)
-    @answers_errors
     async def generate(
         self,
         score: Score,
@@ -148,13 +203,32 @@ class MidiGPT:
         model: str | None,
     ) -> Response:
         """Write the bars that the request names, and return the whole score."""
-        body = GenerateInput.model_construct(
+        return await self._generate(
             score=score, request=request, request_id=request_id, stream=stream, model=model
         )
+
+    # a generator for BentoML's eyes only: that is how it knows a stream and tells its clients
+    @bentoml.api(input_spec=GenerateInput, output_spec=Streamed)
+    async def generate_stream(
+        self,
+        score: Score,
+        request: GenerationRequest,
+        request_id: str,
+        stream: bool,  # noqa: ARG002 - this one always does
+        model: str | None,
+    ) -> AsyncGenerator[Response, None]:
+        """Write the bars that the request names, and tell the notes as they come."""
+        yield await self._generate(
+            score=score, request=request, request_id=request_id, stream=True, model=model
+        )
+
+    @answers_errors
+    async def _generate(self, **members: Any) -> Response:  # noqa: ANN401 - of different types
+        body = GenerateInput.model_construct(**members)
         arrived = service.context.request
         return await self.backend.generate(body, arrived.state.ignored, arrived.receive)
 
-    # GET /health and GET /info have the plain paths; generated clients can only POST
+    # GET /health and the like have the plain paths; generated clients can only POST
     @bentoml.api(route="/api/health")
     async def health(self) -> Health:
         """Liveness probe."""
@@ -166,8 +240,28 @@ class MidiGPT:
         """What the model can do."""
         return self.backend.info(model)
 
+    @bentoml.api(route="/api/models", output_spec=Models)
+    @answers_errors
+    async def models(self) -> Models:
+        """The loaded models."""
+        return self.backend.models()
+
+    @bentoml.api(route="/api/cancel", output_spec=Cancelling)
+    @answers_errors
+    async def cancel(self, request_id: str) -> Cancelling:
+        """Stop a generation that is waiting or running."""
+        return self.backend.cancel(request_id)
+
+
+def _nothing() -> None:
+    """Instead of a handler that is none."""
+
 
 # what the decorator made of the class, which type checkers do not see
 service: Any = MidiGPT
+service.add_asgi_middleware(Untimed)
+service.add_asgi_middleware(Observe, metrics=metrics)
 service.add_asgi_middleware(ErrorShape)
-service.add_asgi_middleware(Intake, workers=parsers, limit=settings.max_body_bytes)
+service.add_asgi_middleware(Guard, token=api_key(), origins=origins)
+service.add_asgi_middleware(Watched, activity=activity)
+service.add_asgi_middleware(Intake, limit=deployed.max_body_bytes)

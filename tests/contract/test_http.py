@@ -1,20 +1,22 @@
 """The recorded requests, each sent to a real server over a socket.
 
-``expected_status`` may be a list, of which any will do. Cases that need what is not there yet are
-expected to fail, recognised by what they ask for.
+``expected_status`` may be a list, of which any will do.
 """
 
 import base64
 import json
+import re
 from contextlib import ExitStack
 
 import httpx
 import pytest
-import torch
+import yaml
 
-from midigpt.model import GPT2Config, GPT2LMHeadModel, save_checkpoint
-from midigpt.tokens import EncoderConfig, Vocabulary
+from midigpt.server.names import is_name
+from tests.contract.shapes import mismatches, shape
 from tests.contract.vectors import load, needs_vectors
+from tests.e2e.asking import frames
+from tests.e2e.checkpoints import untrained
 from tests.e2e.servers import served
 
 pytestmark = [needs_vectors, pytest.mark.e2e]
@@ -29,40 +31,12 @@ FILES = (
     "controls",
     "success",
 )
-PENDING = {
-    "several models": "several models come with --config",
-    "stream": "streaming comes with the whole contract",
-    "candidates": "several candidates come with the whole contract",
-}
-
-
-def body_of(request):
-    """The JSON a case sends, where it sends any."""
-    body = request.get("json")
-    return body if isinstance(body, dict) and isinstance(body.get("request"), dict) else {}
-
-
-def pending(case):
-    """Which later feature a case needs, if any."""
-    body = body_of(case["request"])
-    config = body.get("request", {}).get("config")
-    config = config if isinstance(config, dict) else {}
-    if case["expected_status"] != 200 or config.get("plan_only"):
-        return None
-    if case["server"] == "multi" and ("model=" in case["request"]["path"] or "model" in body):
-        return "several models"
-    if body.get("stream"):
-        return "stream"
-    return "candidates" if config.get("num_candidates", 1) != 1 else None
-
-
-def param(file, case):
-    need = pending(case)
-    marks = [pytest.mark.xfail(reason=PENDING[need], strict=True)] if need else []
-    return pytest.param(case, id=f"{file}-{case['name']}", marks=marks)
-
-
-CASES = [param(file, case) for file in FILES for case in load(f"http/{file}.json").get("cases", [])]
+CASES = [
+    pytest.param(case, id=f"{file}-{case['name']}")
+    for file in FILES
+    for case in load(f"http/{file}.json").get("cases", [])
+]
+SEVERAL = ("yellow", "prism", "expressive")
 
 
 @pytest.fixture(scope="module")
@@ -73,28 +47,25 @@ def servers(tmp_path_factory):
 
         def client(name):
             if name not in clients:
-                path = checkpoint(home, "yellow" if name == "multi" else name)
-                server = stack.enter_context(served(home / name, "--ckpt", str(path)))
+                flags = several(home) if name == "multi" else ["--ckpt", checkpoint(home, name)]
+                server = stack.enter_context(served(home / name, *map(str, flags)))
                 clients[name] = stack.enter_context(server.client())
             return clients[name]
 
         yield client
 
 
+def several(home):
+    """The flags of a server with three models, of which the first is the default."""
+    models = [{"id": name, "ckpt": str(checkpoint(home, name))} for name in SEVERAL]
+    file = home / "models.yaml"
+    file.write_text(yaml.safe_dump({"models": models}))
+    return "--config", file
+
+
 def checkpoint(folder, encoder):
     """Random weights of the size the cases were recorded with."""
-    encoder_config = load(f"encoders/{encoder}.json")
-    vocabulary = Vocabulary.from_config(EncoderConfig.parse(encoder_config))
-    config = GPT2Config(
-        vocab_size=len(vocabulary), n_positions=2048, n_embd=64, n_layer=2, n_head=4
-    )
-    torch.manual_seed(0)
-    model = GPT2LMHeadModel(config)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.02)
-    path = folder / f"{encoder}.safetensors"
-    save_checkpoint(path, model, encoder_config)
-    return path
+    return untrained(folder / f"{encoder}.safetensors", load(f"encoders/{encoder}.json"))
 
 
 def generated_body(recipe):
@@ -168,9 +139,11 @@ def content(request):
 def send(client, request):
     # httpx would add headers of its own; the paths are sent as they are
     url = httpx.URL(str(client.base_url).rstrip("/") + request["path"])
-    return client.send(
-        httpx.Request(request["method"], url, headers=request["headers"], content=content(request))
+    sent = content(request)
+    answer = client.send(
+        httpx.Request(request["method"], url, headers=request["headers"], content=sent)
     )
+    return sent, answer
 
 
 def contains(actual, expected):
@@ -184,13 +157,13 @@ def contains(actual, expected):
 
 @pytest.mark.parametrize("case", CASES)
 def test_case(case, servers):
-    response = send(servers(case["server"]), case["request"])
+    sent, response = send(servers(case["server"]), case["request"])
     accepted, expected = case["expected_status"], case["expected"]
     assert response.status_code in (accepted if isinstance(accepted, list) else [accepted]), (
         response.text[:500]
     )
-    if response.status_code >= 400:
-        check_error(response)
+    if response.status_code >= 400 and case["request"]["method"] != "HEAD":
+        check_error(response, sent)
     if "json_equals" in expected:
         assert response.json() == expected["json_equals"]
     if "json_contains" in expected:
@@ -199,20 +172,91 @@ def test_case(case, servers):
         assert name in response.headers
     for name, value in expected.get("headers", {}).items():
         assert response.headers[name] == value
-    if body_of(case["request"]).get("stream") and response.status_code == 200:
-        assert case_streams(case) == response.headers["content-type"].startswith(
-            "text/event-stream"
-        )
+    if response.status_code == 200 and case["request"]["path"] == "/generate":
+        check_success(response, case)
 
 
-def case_streams(case):
-    return not body_of(case["request"])["request"]["config"].get("plan_only")
+def check_success(response, case):
+    """An answer of the kind that was asked for, with the id that was sent."""
+    body = json.loads(content(case["request"]))
+    id_ = response.headers["x-request-id"]
+    assert (
+        id_ == body["request_id"] if body.get("request_id") else re.fullmatch("[0-9a-f]{32}", id_)
+    )
+    config = body["request"].get("config", {})
+    if body.get("stream") and not config.get("plan_only"):
+        assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        end = frames(response.text)[-1]
+        assert end["type"] == ("error" if case["name"] in FAILING else "done")
+        answer = end.get("response", end)
+    else:
+        assert response.headers["content-type"] == "application/json"
+        answer = response.json()
+        assert mismatches(answer, shape(config)) == []
+    assert answer["request_id"] == id_
 
 
-def check_error(response):
+FAILING = {"stream_inference_failure"}
+
+
+# what only the inside of a server knows; a path that the client asked for may be repeated
+LEAKS = re.compile(
+    r"Traceback|File \"|\.py\b|site-packages|<class|object at 0x|Error\b|Exception\b"
+    r"|\b(midigpt|bentoml|starlette|uvicorn|pydantic|json|torch|numpy)\.[a-z]"
+    r"|GenerateInput|GenerationRequest|TrackPrompt|InferenceConfig|SamplingSession",
+)
+
+
+def check_error(response, sent):
     error = response.json()
+    detail = error["detail"]
     assert response.headers["content-type"] == "application/json"
-    assert isinstance(error["detail"], str)
-    assert 1 <= len(error["detail"]) <= 2000
-    assert isinstance(error["code"], str)
+    assert isinstance(detail, str)
+    assert 1 <= len(detail) <= 2000
+    assert error["code"] in CODES[response.status_code]
+    assert "\n" not in detail
+    assert not LEAKS.search(response.text)
+    assert not any(detail[i : i + 201].encode() in sent for i in range(len(detail) - 200))
     assert len(response.content) < 3000
+    assert response.headers.get("x-request-id") == error.get("request_id")
+    if response.status_code in {400, 422} and (body := parsed(sent)):
+        # names that are no words stand in quotes
+        assert "path" not in error or is_placed(error["path"].replace('"', ""), body)
+        if is_name(body.get("request_id")):
+            assert error["request_id"] == body["request_id"]
+
+
+def parsed(sent):
+    """The object that was sent, if it was one."""
+    try:
+        body = json.loads(sent)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+CODES = {
+    400: {"malformed", "unknown_model"},
+    404: {"not_found"},
+    405: {"method_not_allowed"},
+    413: {"too_large"},
+    415: {"unsupported_media_type"},
+    422: {"invalid_request"},
+    500: {"inference_failed"},
+}
+
+
+def is_placed(path, value):
+    """Whether a path leads to a member of the value, or to one that is missing from it."""
+    if isinstance(value, list):
+        index = re.match(r"\[(\d+)\]\.?", path)
+        inside = bool(index) and int(index[1]) < len(value)
+        rest = path[index.end() :] if index else ""
+        return inside and (not rest or is_placed(rest, value[int(index[1])]))
+    if not isinstance(value, dict):
+        return False
+    for name in value:
+        rest = path.removeprefix(name)
+        if path.startswith(name) and rest[:1] in {"", ".", "["}:
+            return not rest or is_placed(rest.removeprefix("."), value[name])
+    return re.fullmatch(r"\w+", path) is not None

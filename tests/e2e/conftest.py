@@ -1,40 +1,74 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
 import pytest
-import torch
 
-from midigpt.inference.language import Language
-from midigpt.model import GPT2Config, GPT2LMHeadModel, save_checkpoint
+from tests.e2e.asking import inflight, until
+from tests.e2e.checkpoints import YELLOW, untrained
 from tests.e2e.servers import served
-
-ENCODER = {
-    "resolution": 12,
-    "decode_resolution": 1920,
-    "supports_infill": True,
-    "num_bars_map": [4, 8],
-    "time_signatures": ["4/4", "3/4"],
-    "attribute_controls": [{"name": "note_density_quantile"}],
-}
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory):
-    """A network that has learned nothing, as a file."""
-    vocabulary = Language.of(ENCODER).tokenizer.vocabulary
-    config = GPT2Config(
-        vocab_size=len(vocabulary), n_positions=2048, n_embd=64, n_layer=2, n_head=4
-    )
-    torch.manual_seed(0)
+    """The smallest network there is, as a file: what happens around it is what is looked at."""
     path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
-    save_checkpoint(path, GPT2LMHeadModel(config), ENCODER)
-    return path
+    return untrained(path, YELLOW, n_embd=32, n_layer=1, n_head=2)
 
 
-@pytest.fixture(scope="module")
-def server(checkpoint, tmp_path_factory):
-    with served(tmp_path_factory.mktemp("server"), "--ckpt", str(checkpoint)) as server:
-        yield server
+@pytest.fixture(scope="session")
+def start(checkpoint, tmp_path_factory):
+    """Gives the server with some flags, started when first asked for; no test may end it."""
+    home, running = tmp_path_factory.mktemp("servers"), {}
+    with ExitStack() as stack:
+
+        def start(*flags):
+            if flags not in running:
+                place = home / str(len(running))
+                command = served(place, "--ckpt", str(checkpoint), *flags)
+                running[flags] = stack.enter_context(command)
+            return running[flags]
+
+        yield start
+
+
+@pytest.fixture
+def flags():
+    """The flags of a test's server."""
+    return ()
+
+
+@pytest.fixture
+def server(start, flags):
+    return start(*flags)
 
 
 @pytest.fixture
 def client(server):
     with server.client() as client:
         yield client
+
+
+@pytest.fixture
+def asking(server):
+    """Sends requests to generate side by side; those left at the end are cancelled."""
+    ids = []
+
+    def ask(body):
+        with server.client() as client:
+            return client.post("/generate", json=body)
+
+    with ThreadPoolExecutor(20) as threads, server.client() as client:
+
+        def submit(body):
+            before = inflight(client)
+            body.setdefault("request_id", f"request-{len(ids)}-{time.monotonic_ns()}")
+            ids.append(body["request_id"])
+            answer = threads.submit(ask, body)
+            until(lambda: answer.done() or inflight(client) > before)
+            return answer
+
+        yield submit
+        for id_ in ids:
+            client.post(f"/generate/{id_}/cancel")
+        until(lambda: inflight(client) == 0)

@@ -1,6 +1,7 @@
 """Real server processes for tests: started, waited for, stopped, and nothing else touched."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,12 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def is_free(port):
+    """Whether nobody listens there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def environment(home):
@@ -70,6 +77,23 @@ def launch(command, home, **options):
         )
 
 
+def output(home):
+    """Everything that a server has written."""
+    return (home / "out").read_text() + (home / "err").read_text()
+
+
+def wait_for_line(pattern, home, process):
+    """Until a server has written such a line; the first group of the pattern."""
+    deadline = time.monotonic() + START_S
+    while True:
+        found = re.search(pattern, (home / "out").read_text(), re.MULTILINE)
+        if found:
+            return found[1]
+        waiting = process.poll() is None and time.monotonic() < deadline
+        assert waiting, f"no {pattern} (exit code {process.poll()}):\n{output(home)}"
+        time.sleep(0.05)
+
+
 def wait_until_ready(url, process, home):
     """Until the model is loaded."""
     deadline = time.monotonic() + START_S
@@ -82,11 +106,7 @@ def wait_until_ready(url, process, home):
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise AssertionError(
-        f"not ready (exit code {process.poll()}):\n"
-        + (home / "out").read_text()
-        + (home / "err").read_text()
-    )
+    raise AssertionError(f"not ready (exit code {process.poll()}):\n{output(home)}")
 
 
 @contextmanager

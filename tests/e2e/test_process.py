@@ -1,10 +1,7 @@
-"""How server processes start and end."""
+"""How server processes start, or do not."""
 
-import os
-import signal
 import socket
 import sys
-import threading
 import time
 
 import httpx
@@ -12,10 +9,20 @@ import psutil
 import pytest
 import safetensors.numpy
 
-from tests.e2e.servers import CLI, ROOT, end, free_port, launch, served
-from tests.e2e.test_server import long, short
+from tests.e2e.asking import short
+from tests.e2e.servers import (
+    CLI,
+    end,
+    free_port,
+    is_free,
+    launch,
+    output,
+    served,
+    wait_for_line,
+)
 
 pytestmark = pytest.mark.e2e
+BENTOML = [sys.executable, "-m", "bentoml", "serve"]
 
 
 def refusal(home, *flags, command=CLI, seconds=60):
@@ -27,6 +34,9 @@ def refusal(home, *flags, command=CLI, seconds=60):
         end(process)
 
 
+# how it does not start
+
+
 def test_a_missing_checkpoint_ends_it_at_once(tmp_path):
     began = time.monotonic()
     code, err = refusal(tmp_path, "--ckpt", "none.safetensors")
@@ -36,11 +46,11 @@ def test_a_missing_checkpoint_ends_it_at_once(tmp_path):
 
 def test_a_port_in_use_ends_it_at_once(tmp_path, checkpoint):
     with socket.create_server(("127.0.0.1", 0)) as busy:
-        address = ["--host", "127.0.0.1", "--port", str(busy.getsockname()[1])]
+        port = busy.getsockname()[1]
+        address = ["--host", "127.0.0.1", "--port", str(port)]
         code, err = refusal(tmp_path, "--ckpt", str(checkpoint), *address)
     assert code == 1
-    assert err.startswith("midigpt-http: cannot listen on 127.0.0.1:")
-    assert err.count("\n") == 1
+    assert err == f"midigpt-http: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
 @pytest.fixture
@@ -59,6 +69,7 @@ def test_a_checkpoint_that_cannot_be_loaded_ends_it(tmp_path, damaged):
     assert code == 1
     assert err.startswith(f"midigpt-http: {damaged}")
     assert err.count("\n") == 1
+    assert "Traceback" not in output(tmp_path)
 
 
 def test_a_device_that_is_not_there_ends_it(tmp_path, checkpoint):
@@ -76,22 +87,7 @@ def test_a_published_checkpoint_that_cannot_be_had_ends_it(tmp_path):
     assert err.count("\n") == 1
 
 
-def test_an_interrupt_lets_running_requests_end(tmp_path, checkpoint):
-    with served(tmp_path, "--ckpt", str(checkpoint)) as server, server.client() as client:
-        body = long()
-        body["request"]["tracks"][0]["bars"] = list(range(5))
-        request = client.build_request("POST", "/generate", json=body)
-        stopping = _stop_later(server.process.pid, 0.3)
-        answer = client.send(request)
-        stopping.join()
-        assert answer.json()["status"] == "completed"
-        assert server.process.wait(30) == 0
-
-
-def _stop_later(pid, seconds):
-    timer = threading.Timer(seconds, os.kill, (pid, signal.SIGINT))
-    timer.start()
-    return timer
+# how it starts
 
 
 def test_it_is_ready_when_the_model_is_loaded_and_ends_when_asked_to(tmp_path, checkpoint):
@@ -103,12 +99,13 @@ def test_it_is_ready_when_the_model_is_loaded_and_ends_when_asked_to(tmp_path, c
         statuses = list(_statuses(url, process))
         assert set(statuses) == {503, 200}
         assert statuses == sorted(statuses, reverse=True)
-        assert f"listening on {url}" in (tmp_path / "out").read_text()
-        workers = psutil.Process(process.pid).children()
+        assert f"listening on {url}" in output(tmp_path)
+        assert psutil.Process(process.pid).children() == []
     finally:
         end(process)
     assert process.returncode == 0
-    assert not any(worker.is_running() for worker in workers)
+    assert is_free(port)
+    assert (tmp_path / "err").read_text() == ""
 
 
 def _statuses(url, process):
@@ -128,10 +125,80 @@ def _statuses(url, process):
         time.sleep(0.05)
 
 
+def test_a_free_port_is_told(tmp_path, checkpoint):
+    flags = ["--ckpt", str(checkpoint), "--host", "127.0.0.1", "--port", "0"]
+    process = launch([*CLI, *flags], tmp_path)
+    try:
+        port = wait_for_line(r"^midigpt-http: port (\d+)$", tmp_path, process)
+        url = wait_for_line(r"listening on (http:\S+)", tmp_path, process)
+        assert url == f"http://127.0.0.1:{port}"
+        assert httpx.get(f"{url}/info").json()["model"] == "tiny"
+    finally:
+        end(process)
+
+
+def write_config(folder, checkpoint, **changes):
+    """A configuration file with two models beside each other; its path."""
+    (folder / "tiny.safetensors").write_bytes(checkpoint.read_bytes())
+    lines = [
+        *(f"{key}: {value}" for key, value in changes.items()),
+        "default_model: two",
+        "hf_token: not-to-be-told",
+        "colour: blue",
+        "models:",
+        "  - {id: one, ckpt: tiny.safetensors}",
+        "  - {id: two, ckpt: tiny.safetensors, device: cpu}",
+    ]
+    path = folder / "models.yaml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_a_configuration_file(tmp_path, checkpoint):
+    port = free_port()
+    write_config(tmp_path, checkpoint, host="127.0.0.1", port=port, max_queue=7)
+    flags = ["--config", "models.yaml", "--port", "1", "--max-queue", "8"]
+    process = launch([*CLI, *flags], tmp_path, cwd=tmp_path)
+    try:
+        url = wait_for_line(r"listening on (http:\S+)", tmp_path, process)
+        assert url == f"http://127.0.0.1:{port}"
+        assert httpx.get(f"{url}/models").json() == {
+            "default_model": "two",
+            "models": [
+                {"id": "one", "checkpoint": "tiny.safetensors"},
+                {"id": "two", "checkpoint": "tiny.safetensors"},
+            ],
+        }
+        assert httpx.get(f"{url}/health").headers["x-max-queue"] == "7"
+        assert "not-to-be-told" not in " ".join(psutil.Process(process.pid).cmdline())
+    finally:
+        end(process)
+    log = output(tmp_path)
+    assert log.count("models.yaml: colour means nothing and was ignored") == 1
+    assert "not-to-be-told" not in log
+
+
+def test_nothing_is_asked_of_the_network(tmp_path, checkpoint):
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(0)
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+        env = dict.fromkeys(names, address) | {"HF_HUB_OFFLINE": "0", "NO_PROXY": ""}
+        with served(tmp_path, "--ckpt", str(checkpoint), env=env) as server:
+            with server.client() as client:
+                assert client.post("/generate", json=short()).json()["status"] == "completed"
+            assert server.stop() == 0
+        with pytest.raises(BlockingIOError):
+            proxy.accept()
+
+
+# under BentoML's own command, which has a supervisor and a worker
+
+
 def test_bentoml_serves_the_checkout(tmp_path, checkpoint):
-    command = [sys.executable, "-m", "bentoml", "serve", "--arg", f"ckpt={checkpoint}"]
+    command = [*BENTOML, "--arg", f"ckpt={checkpoint}"]
     loud = {"__BENTOML_DEBUG_USAGE": "True"}  # makes BentoML print what it reports
-    with served(tmp_path, command=command, cwd=ROOT, env=loud) as server:
+    with served(tmp_path, command=command, env=loud) as server:
         with server.client() as client:
             assert client.get("/info").json()["model"] == "tiny"
             assert client.post("/generate", json=short()).json()["status"] == "completed"
@@ -139,9 +206,36 @@ def test_bentoml_serves_the_checkout(tmp_path, checkpoint):
     assert "Tracking" not in server.log.read_text()
 
 
-def test_bentoml_refuses_a_missing_checkpoint(tmp_path):
-    command = [sys.executable, "-m", "bentoml", "serve", "--arg", "ckpt=none.safetensors"]
-    code, err = refusal(tmp_path, "--port", str(free_port()), command=command)
+def test_bentoml_serves_a_configuration_file_and_nothing_is_left_of_it(tmp_path, checkpoint):
+    path = write_config(tmp_path, checkpoint)
+    path.write_text(path.read_text().replace("tiny.safetensors", str(checkpoint)))
+    with served(tmp_path, command=[*BENTOML, "--arg", f"config={path}"]) as server:
+        with server.client() as client:
+            assert client.get("/models").json()["default_model"] == "two"
+        [worker] = psutil.Process(server.process.pid).children()
+        assert "not-to-be-told" not in " ".join(worker.cmdline())
+        server.process.kill()
+        server.process.wait(5)
+        worker.wait(20)
+    assert "not-to-be-told" not in output(tmp_path)
+
+
+def test_bentoml_ends_when_idle(tmp_path, checkpoint):
+    arguments = ["--arg", f"ckpt={checkpoint}", "--arg", "idle_timeout=1"]
+    with served(tmp_path, command=[*BENTOML, *arguments]) as server:
+        assert server.process.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("ckpt=none.safetensors", "--ckpt none.safetensors: no such file or directory"),
+        ("config=none.yaml", "--config none.yaml: No such file or directory"),
+    ],
+)
+def test_bentoml_refuses_what_is_not_there(tmp_path, argument, complaint):
+    flags = ["--arg", argument, "--port", str(free_port())]
+    code, err = refusal(tmp_path, *flags, command=BENTOML)
     assert code == 1
-    assert "none.safetensors: no such file" in err
+    assert complaint in err
     assert "Traceback" not in err

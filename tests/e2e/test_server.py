@@ -1,118 +1,30 @@
-"""What only a real server over real sockets can show."""
+"""What only a real server over real sockets can show.
+
+What happens when clients leave, cancel or come in numbers: ``tests/contract/test_scenarios.py``.
+"""
 
 import json
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from statistics import median
 
-import bentoml
 import pytest
 
+from tests.e2e.asking import (
+    configured,
+    crowded,
+    inflight,
+    long,
+    polled,
+    quantile,
+    sent,
+    short,
+    told,
+    until,
+)
+
 pytestmark = pytest.mark.e2e
-
-SCORE = {
-    "tracks": [
-        {
-            "bars": [
-                {"notes": [{"pitch": 60, "velocity": 90, "onset_ticks": 0, "duration_ticks": 480}]}
-                for _ in range(4)
-            ]
-        }
-    ]
-}
-BARS = 300
-
-
-def short(seed=7, **members):
-    config = {"seed": seed, "density_hard_limit": 3}
-    request = {"tracks": [{"id": 0, "bars": [1, 2]}], "config": config}
-    return {"score": SCORE, "request": request, **members}
-
-
-def long(**members):
-    """A request that keeps the model busy for longer than any test waits."""
-    request = {"tracks": [{"id": 0, "bars": list(range(BARS))}]}
-    return {"score": {"tracks": [{"bars": [{}] * BARS}]}, "request": request, **members}
-
-
-def inflight(client):
-    return int(client.get("/health").headers["x-inflight"])
-
-
-def until(condition, seconds=5):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "too late"
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def asking(server):
-    """Sends requests to generate side by side; those left at the end are cancelled."""
-    ids = []
-
-    def ask(body):
-        with server.client() as client:
-            return client.post("/generate", json=body)
-
-    with ThreadPoolExecutor(20) as threads, server.client() as client:
-
-        def submit(body):
-            before = inflight(client)
-            body.setdefault("request_id", f"request-{len(ids)}-{time.monotonic_ns()}")
-            ids.append(body["request_id"])
-            answer = threads.submit(ask, body)
-            until(lambda: answer.done() or inflight(client) > before)
-            return answer
-
-        yield submit
-        for id_ in ids:
-            client.post(f"/generate/{id_}/cancel")
-    until(lambda: inflight_of(server) == 0)
-
-
-def inflight_of(server):
-    with server.client() as client:
-        return inflight(client)
-
-
-@contextmanager
-def generated_client(server):
-    """BentoML's own client, whose methods are made from what the server says it has."""
-    with bentoml.SyncHTTPClient(server.url, timeout=60) as client:
-        yield client
-    client._temp_dir.cleanup()  # which closing it leaves to the garbage collector
-
-
-def test_generated_clients(server, checkpoint):
-    with generated_client(server) as client:
-        assert client.health() == {"status": "ok"}
-        info = client.info()
-        assert (info["model"], info["checkpoint"]) == ("tiny", str(checkpoint))
-        assert info["capabilities"]["model_dim_options"] == [4, 8]
-        answer = client.generate(**short())
-    assert answer["status"] == "completed"
-    assert answer["generated_bars"] == {"0": [1, 2]}
-    assert answer["score"]["tracks"][0]["bars"][1]["notes"]
-
-
-def test_generated_clients_are_told_what_is_wrong(server):
-    refused = pytest.raises(bentoml.exceptions.BentoMLException)
-    with generated_client(server) as client, refused as caught:
-        client.generate(score={}, request=short()["request"])
-    assert json.loads(str(caught.value))["code"] == "invalid_request"
-
-
-def test_results_are_the_same_alone_and_side_by_side(client, asking):
-    def score(answer):
-        assert answer.status_code == 200
-        return answer.json()["score"]
-
-    alone = [score(client.post("/generate", json=short(seed))) for seed in range(4)]
-    together = [asking(short(seed)) for seed in range(4)]
-    assert [score(answer.result(30)) for answer in together] == alone
 
 
 def test_requests_have_their_turn_in_the_order_they_came(client, asking):
@@ -126,121 +38,105 @@ def test_requests_have_their_turn_in_the_order_they_came(client, asking):
         assert inflight(client) == 2 - place
 
 
-def test_health_and_info_answer_while_a_generation_runs(client, asking):
+@pytest.mark.parametrize("path", ["/info", "/models", "/openapi.json", "/docs", "/readyz"])
+def test_others_are_answered_while_music_is_written(path, client, asking):
     asking(long())
-    seconds = []
-    for _ in range(40):
-        for path in ("/health", "/info"):
-            began = time.monotonic()
-            assert client.get(path).status_code == 200
-            seconds.append(time.monotonic() - began)
-        time.sleep(0.02)
+    seconds = polled(client, path, times=20, pause=0.02)
     assert inflight(client) == 1
-    assert sorted(seconds)[int(0.95 * len(seconds))] < 0.1
+    assert quantile(seconds, 0.95) < 0.1
     assert max(seconds) < 0.5
 
 
-def test_health_answers_while_large_scores_are_prepared(server, client):
-    bars = [{"notes": SCORE["tracks"][0]["bars"][0]["notes"] * 4}] * 64
-    body = {
-        "score": {"tracks": [{"bars": bars}] * 60},
-        "request": {
-            "tracks": [{"id": i, "bars": [0] if i == 0 else []} for i in range(60)],
-            "config": {"plan_only": True},
-        },
-    }
-    done = threading.Event()
+def test_health_answers_while_music_is_written_and_large_scores_are_prepared(
+    server, client, asking
+):
+    large = configured(crowded(tracks=20, bars=100, notes=10), plan_only=True)
+    asking(long())
+    done, prepared = threading.Event(), []
 
-    def plan():
+    def prepare():
         with server.client() as other:
-            assert other.post("/generate", json=body).status_code == 200
-        done.set()
+            while not done.is_set():
+                prepared.append(other.post("/generate", json=large).status_code)
 
     with ThreadPoolExecutor(1) as threads:
-        planning = threads.submit(plan)
-        seconds = []
-        while not done.is_set() and not planning.done():
-            began = time.monotonic()
-            client.get("/health")
-            seconds.append(time.monotonic() - began)
-            time.sleep(0.02)
-        planning.result()
-    assert len(seconds) > 3
-    assert max(seconds) < 0.25
+        preparing = threads.submit(prepare)
+        seconds = polled(client, "/health", times=100, pause=0.02)
+        done.set()
+    preparing.result()
+    assert set(prepared) == {200}
+    assert inflight(client) == 1
+    assert quantile(seconds, 0.95) < 0.1
+    assert max(seconds) < 0.5
 
 
-def crowded():
+def test_small_answers_are_not_held_back(client):
+    """They are as soon as the network has not been told to wait for more, which is 40 ms."""
+    assert median(polled(client, "/health", times=60, pause=0)) < 0.03
+
+
+def too_long():
     """A plan for a prompt that is too long, so that the model itself is asked what to leave out."""
-    track = {"bars": SCORE["tracks"][0]["bars"]}
+    track = short()["score"]["tracks"][0]
     prompts = [{"id": i, "bars": [] if i else [1]} for i in range(6)]
     config = {"plan_only": True, "budget_margin": 1000}
     return {"score": {"tracks": [track] * 6}, "request": {"tracks": prompts, "config": config}}
 
 
 def test_planning_does_not_disturb_a_running_generation(client, asking):
-    body = long()
-    body["request"] = {"tracks": [{"id": 0, "bars": list(range(10))}], "config": {"seed": 7}}
+    body = configured(long(bars=6))
     alone = asking(dict(body)).result(60).json()["score"]
     beside = asking(dict(body))
     while not beside.done():
-        planned = client.post("/generate", json=crowded())
+        planned = client.post("/generate", json=too_long())
         assert planned.json()["dropped_context"] == [1, 2, 3, 4, 5]
     assert beside.result().json()["score"] == alone
 
 
-def test_a_running_generation_is_cancelled(client, asking):
-    answer = asking(long(request_id="mine"))
-    time.sleep(0.3)
-    began = time.monotonic()
-    cancelled = client.post("/generate/mine/cancel")
-    assert cancelled.json() == {"request_id": "mine", "status": "cancelling"}
-    content = answer.result(5).json()
-    assert time.monotonic() - began < 0.25
-    assert (content["status"], content["cancel_reason"]) == ("cancelled", "client")
-    assert len(content["score"]["tracks"][0]["bars"]) == BARS
-    assert content["timing"]["gen_count"] > 0
-    assert client.post("/generate/mine/cancel").status_code == 404
+def test_a_seed_that_the_server_chose_gives_the_same_again(client):
+    chosen = client.post("/generate", json=configured(short(), seed=-1)).json()
+    again = client.post("/generate", json=configured(short(), seed=chosen["seed"])).json()
+    assert again["score"] == chosen["score"]
+    other = client.post("/generate", json=configured(short(), seed=None)).json()
+    assert other["seed"] != chosen["seed"]
 
 
-def test_a_waiting_generation_is_cancelled(client, asking):
-    asking(long())
-    answer = asking(long(request_id="mine"))
-    assert client.post("/generate/mine/cancel").status_code == 200
-    content = answer.result(0.25).json()
-    assert (content["status"], content["score"]) == ("cancelled", None)
-    assert inflight(client) == 1
+def test_an_id_is_free_as_soon_as_its_answer_is_there(client):
+    for _ in range(10):
+        assert client.post("/generate", json=short(request_id="mine")).status_code == 200
+        assert told(client, short(request_id="mine"))[-1]["type"] == "done"
 
 
-def leave_after(server, body, seconds=0.3):
-    """Send a request and close the connection without waiting for the answer."""
-    host, port = server.url.removeprefix("http://").split(":")
-    content = json.dumps(body).encode()
-    head = f"POST /generate HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n"
-    with socket.create_connection((host, int(port))) as connection:
-        connection.sendall(head.encode() + content)
-        time.sleep(seconds)
-        with server.client() as client:
-            return inflight(client)
+def test_what_is_ignored_is_named(client):
+    body = configured(short(colour="red"), temprature=0.5)
+    warnings = client.post("/generate", json=body).json()["warnings"]
+    assert any("colour" in warning for warning in warnings)
+    assert any("request.config.temprature" in warning for warning in warnings)
 
 
-def test_a_client_that_leaves_frees_the_model(server, client):
-    assert leave_after(server, long()) == 1
-    until(lambda: inflight(client) == 0, 2)
+def test_a_body_that_comes_in_pieces(server):
+    content = json.dumps(short()).encode()
+    with sent(server.url, content[:100], length=len(content)) as connection:
+        for begin in range(100, len(content), 97):
+            connection.sendall(content[begin : begin + 97])
+            time.sleep(0.005)
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
 
-def test_a_waiting_client_that_leaves_frees_its_place(server, client, asking):
-    asking(long())
-    for _ in range(3):
-        assert leave_after(server, short()) == 2
-        until(lambda: inflight(client) == 1, 2)
+def test_a_body_that_waits_to_be_asked_for(server):
+    """As curl does it with long ones."""
+    content = json.dumps(short()).encode()
+    head = {"Expect": "100-continue"}
+    with sent(server.url, b"", length=len(content), headers=head) as connection:
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(content)
+        assert connection.recv(15) == b"HTTP/1.1 200 OK"
 
 
-def test_an_id_in_use_is_refused(client, asking):
-    asking(long(request_id="mine"))
-    again = client.post("/generate", json=short(request_id="mine"))
-    assert (again.status_code, again.json()["code"]) == (409, "duplicate_request_id")
-
-
-def test_errors_do_not_send_the_body_back(client):
-    answer = client.post("/generate", json={"score": {"x": "y" * 5_000_000}})
-    assert (answer.status_code, answer.json()["detail"]) == (400, "request is missing")
+def test_a_body_whose_client_leaves_before_its_end(server, client):
+    for _ in range(5):
+        with sent(server.url, b'{"score"', length=1000):
+            pass
+    assert client.post("/generate", json=short()).status_code == 200
+    until(lambda: inflight(client) == 0)
+    assert "Traceback" not in server.log.read_text()

@@ -1,7 +1,10 @@
 import asyncio
+import gc
 import json
 import logging
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from midigpt.errors import CheckpointError, RequestValidationError
 from midigpt.server.backend import Backend, unfit
 from midigpt.server.errors import ApiError
-from tests.server.fakes import FakeModel, body
+from tests.server.fakes import FakeModel, body, books, deployed, info
 
 WORKERS = ThreadPoolExecutor(2)
 
@@ -47,7 +50,7 @@ def model():
 
 @pytest.fixture
 async def backend(model):
-    backend = Backend(lambda: model, 3, WORKERS)
+    backend = Backend(deployed(max_queue=3), lambda _: model, WORKERS, books())
     await backend.start()
     return backend
 
@@ -134,15 +137,71 @@ async def test_a_client_that_leaves_while_it_waits_frees_its_place(backend, mode
     assert len(model.written) == 1
 
 
+@pytest.fixture
+def pieces(model, monkeypatch):
+    """Counts the requests that the model has accepted and that are not forgotten."""
+    accepted = []
+    accept = model.piece
+
+    def piece(*args):
+        piece = accept(*args)
+        accepted.append(weakref.ref(piece))
+        return piece
+
+    monkeypatch.setattr(model, "piece", piece)
+    gc.disable()  # nobody should need to look for them
+    yield lambda: sum(piece() is not None for piece in accepted)
+    gc.enable()
+
+
+async def heard(response, receive=stay):
+    """The answer as a client gets it."""
+    messages = []
+
+    async def send(message):
+        messages.append(message)
+
+    await response({"type": "http"}, receive, send)
+    return b"".join(message.get("body", b"") for message in messages).decode()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("name", ["good", "broken"])
+async def test_a_request_is_forgotten_when_it_is_answered(backend, model, pieces, name, stream):
+    model.go_on.set()
+    with suppress(ApiError):
+        assert name in await heard(await ask(backend, request_id=name, stream=stream))
+    await until(lambda: pieces() == 0)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_request_is_forgotten_when_its_client_leaves(backend, model, pieces, stream):
+    first = ask(backend)
+    await until(model.started.is_set)
+    assert pieces() == 1
+    receive = stay if stream else leave
+    await heard(await ask(backend, receive, stream=stream), leave)
+    assert backend.health().inflight == 1
+    await until(lambda: pieces() == 1)
+    model.go_on.set()
+    await first
+
+
 async def test_a_waiting_request_can_be_cancelled(backend, model):
     first = ask(backend)
     await until(model.started.is_set)
     second = ask(backend, request_id="second")
     await until(lambda: backend.health().inflight == 2)
-    assert backend.jobs.cancel("second", "client")
+    backend.cancel("second")
     assert json.loads((await second).body)["cancel_reason"] == "client"
     model.go_on.set()
     await first
+
+
+async def test_only_what_is_in_flight_can_be_cancelled(backend):
+    with pytest.raises(ApiError) as caught:
+        backend.cancel("nobody")
+    assert (caught.value.status, caught.value.code) == (404, "not_found")
 
 
 async def test_a_request_that_is_given_up_by_the_framework_frees_its_place(backend):
@@ -169,13 +228,46 @@ async def test_impossible_requests(backend):
     assert (error.status, error.code, error.request_id) == (422, "invalid_request", "mine")
 
 
-@pytest.mark.parametrize(
-    ("config", "stream", "status"),
-    [({"num_candidates": 2}, True, 400), ({"num_candidates": 2}, False, 422), ({}, True, 422)],
-)
-async def test_what_this_server_cannot_do(backend, config, stream, status):
-    request = {"tracks": [{"id": 0, "bars": [0]}], "config": config}
-    assert (await refusal(ask(backend, request=request, stream=stream))).status == status
+async def test_several_candidates_cannot_be_streamed(backend):
+    request = {"tracks": [{"id": 0, "bars": [0]}], "config": {"num_candidates": 2}}
+    error = await refusal(ask(backend, request=request, stream=True))
+    assert (error.status, error.code, error.path) == (400, "malformed", "stream")
+
+
+async def test_a_plan_is_never_streamed(backend):
+    planned = await ask(backend, request=plan_only(), stream=True)
+    assert planned.media_type == "application/json"
+
+
+async def test_a_client_that_leaves_is_not_planned_for(backend, model):
+    model.slow = True
+    assert (await refusal(ask(backend, leave))).code == "client_gone"
+
+
+async def test_a_server_that_stops_gives_up_planning(backend, model):
+    model.slow = True
+    asked = ask(backend)
+    await asyncio.sleep(0.05)
+    backend.jobs.close(60)
+    assert (await refusal(asked)).code == "shutting_down"
+    assert not backend.ready
+
+
+async def test_several_models_have_one_queue_but_do_not_wait_for_each_other(model):
+    other = FakeModel(info=info("other"))
+    other.go_on.set()
+    loaded = {"fake": model, "other": other}
+    backend = Backend(deployed("fake", "other"), lambda entry: loaded[entry.id], WORKERS, books())
+    await backend.start()
+    first = ask(backend, request_id="first")
+    await until(model.started.is_set)
+    assert json.loads((await ask(backend, model="other")).body)["status"] == "completed"
+    assert (await refusal(ask(backend, model="other", request_id="first"))).status == 409
+    assert [listed.id for listed in backend.models().models] == ["fake", "other"]
+    assert backend.info("other").checkpoint == "other.safetensors"
+    assert (await refusal(ask(backend, model="third"))).detail.endswith("fake, other")
+    model.go_on.set()
+    await first
 
 
 async def test_models_have_names(backend, model):
@@ -190,7 +282,7 @@ async def test_models_have_names(backend, model):
 
 
 async def test_before_the_model_is_loaded_only_health_answers(model):
-    backend = Backend(lambda: model, 3, WORKERS)
+    backend = Backend(deployed(), lambda _: model, WORKERS, books())
     assert not backend.ready
     assert backend.health().inflight == 0
     error = await refusal(ask(backend))
@@ -205,10 +297,10 @@ async def test_before_the_model_is_loaded_only_health_answers(model):
     ],
 )
 async def test_a_model_that_cannot_be_loaded(failure, reason, logged, caplog):
-    def load():
+    def load(_entry):
         raise failure
 
-    backend = Backend(load, 3, WORKERS)
+    backend = Backend(deployed(), load, WORKERS, books())
     with caplog.at_level(logging.ERROR, "midigpt"):
         await backend.start()
     assert backend.failure == reason

@@ -9,11 +9,11 @@ from midigpt.errors import CheckpointError, GenerationError, RequestValidationEr
 from midigpt.inference.engine import InferenceEngine
 from midigpt.inference.language import Language
 from midigpt.server import generation
-from midigpt.server.backend import as_json
 from midigpt.server.capabilities import describe
-from midigpt.server.generation import LoadedModel, names
+from midigpt.server.config import ModelEntry
+from midigpt.server.generation import LoadedModel
 from midigpt.server.schemas import GenerateInput
-from midigpt.server.settings import Settings
+from midigpt.server.stream import Answer
 from tests.inference.asking import ENCODER, SWITCHABLE
 from tests.inference.fakes import FakeDecoder
 
@@ -23,10 +23,22 @@ def engine(**changes):
     return InferenceEngine(language, FakeDecoder(len(language.tokenizer.vocabulary)))
 
 
+TINY = ModelEntry(id="tiny", label="models/tiny.pt", max_parallel=2)
+
+
 @pytest.fixture(scope="module")
 def model():
     loaded = engine()
-    return LoadedModel(loaded, describe(loaded, "tiny", "models/tiny.pt", device="cpu"))
+    return LoadedModel(loaded, describe(loaded, TINY, "other", device="cpu"))
+
+
+def piece(model, body, ignored=()):
+    return model.piece(body, list(ignored), lambda: None)
+
+
+def members(output):
+    """What is sent of an answer."""
+    return json.loads(Answer.of(output).json)
 
 
 def body(bars=(1,), **config):
@@ -47,8 +59,25 @@ def job(*, stop=False, reason=None):
     return SimpleNamespace(stop=event, reason=reason, waited=0.25)
 
 
+def heard(notes):
+    """Notes without velocities: the model reads its own bars a level louder or softer."""
+    return sorted((n["pitch"], n["onset_ticks"], n["duration_ticks"], n["delta"]) for n in notes)
+
+
+class StoppedAfter:
+    """A job that is told to stop after so many tokens."""
+
+    def __init__(self, tokens, reason):
+        self.stop, self.reason, self.waited = self, reason, 0.25
+        self._left = tokens + 2  # it is also asked before the step and before the first token
+
+    def is_set(self):
+        self._left -= 1
+        return self._left < 0
+
+
 def test_the_answer(model):
-    answer = json.loads(as_json(model.piece(body(), ["'x' is not known"]).write(job())))
+    answer = members(piece(model, body(), ["'x' is not known"]).write(job(), None))
     score, timing, tokens = answer.pop("score"), answer.pop("timing"), answer.pop("tokens")
     assert answer == {
         "request_id": "mine",
@@ -72,19 +101,25 @@ def test_the_answer(model):
 
 
 def test_the_same_seed_gives_the_same_score(model):
-    scores = [model.piece(body(), []).write(job()).score for _ in range(2)]
+    scores = [piece(model, body()).write(job(), None).score for _ in range(2)]
     assert scores[0] == scores[1]
-    assert model.piece(body(seed=8), []).write(job()).score != scores[0]
+    assert piece(model, body(seed=8)).write(job(), None).score != scores[0]
 
 
 def test_a_generation_that_is_stopped(model):
-    output = model.piece(body(), []).write(job(stop=True, reason="time_limit"))
+    output = piece(model, body([1, 2])).write(StoppedAfter(5, "time_limit"), None)
     assert (output.status, output.cancel_reason) == ("cancelled", "time_limit")
+    assert output.timing.gen_count == 5
     assert output.score is not None
 
 
+def test_a_generation_that_is_stopped_before_its_first_token(model):
+    output = piece(model, body()).write(job(stop=True, reason="client"), None)
+    assert (output.status, output.score, output.timing.gen_count) == ("cancelled", None, 0)
+
+
 def test_a_generation_that_never_had_its_turn(model):
-    answer = json.loads(as_json(model.piece(body(), []).unwritten(job(reason="client"))))
+    answer = members(piece(model, body()).unwritten(job(reason="client")))
     assert (answer["status"], answer["cancel_reason"]) == ("cancelled", "client")
     assert answer["score"] is None
     assert answer["timing"]["gen_count"] == 0
@@ -92,7 +127,7 @@ def test_a_generation_that_never_had_its_turn(model):
 
 
 def test_a_plan(model):
-    answer = json.loads(as_json(model.piece(body([1, 2]), []).plan()))
+    answer = members(piece(model, body([1, 2])).plan())
     assert answer == {
         "request_id": "mine",
         "model": "tiny",
@@ -106,28 +141,100 @@ def test_a_plan(model):
     }
 
 
+def test_several_candidates(model):
+    answer = members(piece(model, body(num_candidates=3)).write(job(), None))
+    candidates, summary = answer["candidates"], answer["summary"]
+    assert not answer.keys() & {"score", "seed", "attempts"}
+    assert (answer["status"], answer["base_seed"]) == ("completed", 7)
+    assert [candidate["seed"] for candidate in candidates] == [7, 8, 9]
+    for candidate in candidates:
+        alone = members(piece(model, body(seed=candidate["seed"])).write(job(), None))
+        assert candidate["score"] == alone["score"]
+        assert (candidate["error"], candidate["truncated"]) == (None, False)
+    assert summary == {
+        "requested": 3,
+        "succeeded": 3,
+        "failed": 0,
+        "cancelled": 0,
+        "failures": [],
+    }
+    assert answer["timing"]["gen_count"] == sum(each["gen_count"] for each in candidates)
+
+
+def test_candidates_that_fail(model):
+    request = body(max_attempts=1, novelty_threshold=0.01, density_hard_limit=0, num_candidates=2)
+    request.score.tracks[0].bars[1].notes = [Note(60, 90, 0, 480), Note(64, 90, 960, 480)]
+    request.request.tracks[0].controls = {"remix": {"amount": 0.01}}
+    answer = piece(model, request).write(job(), None)
+    assert answer.status == "completed"
+    assert answer.summary.failed == 2
+    assert [failure.seed for failure in answer.summary.failures] == [7, 8]
+    for candidate, failure in zip(answer.candidates, answer.summary.failures, strict=True):
+        assert candidate.score is None
+        assert "novelty" in candidate.error == failure.reason
+
+
+def test_candidates_that_are_stopped(model):
+    answer = piece(model, body([1, 2], num_candidates=2)).write(StoppedAfter(5, "client"), None)
+    assert (answer.status, answer.cancel_reason) == ("cancelled", "client")
+    assert [candidate.error for candidate in answer.candidates] == ["cancelled", "cancelled"]
+    assert (answer.summary.requested, answer.summary.cancelled) == (2, 2)
+    assert answer.summary.failures == []
+
+
+def test_candidates_that_never_had_their_turn(model):
+    answer = piece(model, body(num_candidates=2)).unwritten(job(reason="client"))
+    assert [(c.seed, c.score, c.error) for c in answer.candidates] == [
+        (7, None, "cancelled"),
+        (8, None, "cancelled"),
+    ]
+    assert answer.summary.cancelled == 2
+
+
+def test_a_stream_tells_every_note_of_the_result(model):
+    frames = []
+    answer = members(piece(model, body([1, 2])).write(job(), frames.append))
+    told = [note for frame in frames if frame.type == "notes" for note in frame.notes]
+    assert {frame.type for frame in frames} <= {"notes", "progress"}
+    for bar in (1, 2):
+        written = answer["score"]["tracks"][0]["bars"][bar]["notes"]
+        assert heard(note.model_dump() for note in told if note.bar == bar) == heard(written) != []
+    assert {note.track for note in told} == {0}
+    progress = [frame.progress for frame in frames]
+    assert progress[-1].generated_tokens <= answer["timing"]["gen_count"]
+    assert progress[-1].max_context_tokens == 2048
+    assert {each.attempt for each in progress} == {1}
+
+
 def test_what_cannot_be_done_is_refused(model):
     with pytest.raises(RequestValidationError):
-        model.piece(body([9]), [])
+        piece(model, body([9]))
 
 
 def test_what_fails_fails(model):
     request = body(max_attempts=1, novelty_threshold=0.01, density_hard_limit=0)
     request.score.tracks[0].bars[1].notes = [Note(60, 90, 0, 480), Note(64, 90, 960, 480)]
     request.request.tracks[0].controls = {"remix": {"amount": 0.01}}
-    piece = model.piece(request, [])
+    doomed = piece(model, request)
     with pytest.raises(GenerationError, match="novelty"):
-        piece.write(job())
+        doomed.write(job(), None)
 
 
 def test_warnings_of_validation_reach_the_client(model):
     request = body(temperature_escalation=5.0)
-    assert "temperature_escalation" in model.piece(request, []).plan().warnings[0]
+    assert "temperature_escalation" in piece(model, request).plan().warnings[0]
+
+
+def test_only_so_many_warnings_reach_the_client(model):
+    request = piece(model, body(), ["'x' is not known"])
+    request.session.warnings[:] = [f"bar {bar} is odd" for bar in range(30)]
+    told = request.plan().warnings
+    assert told == ["'x' is not known", *request.session.warnings[:20], "10 more warnings"]
 
 
 def test_info():
-    info = describe(engine(), "tiny", "models/tiny.pt", device="cuda:0")
-    assert (info.model, info.default_model, info.checkpoint) == ("tiny", "tiny", "models/tiny.pt")
+    info = describe(engine(), TINY, "other", device="cuda:0")
+    assert (info.model, info.default_model, info.checkpoint) == ("tiny", "other", "models/tiny.pt")
     levels = {
         "note_density": "track",
         "max_polyphony": "track",
@@ -141,12 +248,14 @@ def test_info():
     assert info.attribute_track_types["note_density"] == "drum"
     assert info.time_signatures == ["4/4", "3/4"]
     assert (info.resolution, info.device, info.version) == (12, "cuda:0", __version__)
+    assert info.max_parallel == 2
 
 
 def test_capabilities():
-    can = describe(engine(), "tiny", "tiny", device="cpu").capabilities
+    can = describe(engine(), TINY, "tiny", device="cpu").capabilities
     assert (can.note_density, can.max_polyphony, can.tension) == (True, True, False)
     assert not can.supports_token_mask
+    assert can.supports_streaming
     assert can.supports_pitch_mask
     assert can.supports_rhythm_mask
     assert can.supports_remix
@@ -160,34 +269,11 @@ def test_capabilities():
 
 def test_capabilities_follow_the_encoder():
     can = describe(
-        engine(**SWITCHABLE, supports_mask_bar_token=True), "x", "x", device=""
+        engine(**SWITCHABLE, supports_mask_bar_token=True), TINY, "tiny", device=""
     ).capabilities
     assert can.switchable_velocity
     assert can.switchable_microtiming
     assert can.supports_token_mask
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        (Settings(), ("untrained", "untrained")),
-        (Settings(ckpt="models/yellow.pt"), ("yellow", "models/yellow.pt")),
-        (Settings(ckpt="models/yellow"), ("yellow", "models/yellow")),
-        (Settings(pretrained="yellow"), ("yellow", "yellow")),
-        (Settings(pretrained="yellow", hf_repo="me/mine"), ("yellow", "me/mine/yellow")),
-        (Settings(pretrained="me/mine", hf_filename="x/y.pt"), ("y", "me/mine/x/y.pt")),
-    ],
-)
-def test_names(settings, expected):
-    assert names(settings) == expected
-
-
-def test_a_directory_is_called_by_its_whole_name(tmp_path, monkeypatch):
-    folder = tmp_path / "yellow.v2"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    assert names(Settings(ckpt=str(folder))) == ("yellow.v2", str(folder))
-    assert names(Settings(ckpt=".")) == ("yellow.v2", ".")
 
 
 @pytest.fixture
@@ -195,12 +281,12 @@ def loading(monkeypatch):
     """What would be looked up and loaded."""
     calls = []
 
-    def resolve(name, *, repo, filename):
-        calls.append((name, repo, filename))
+    def resolve(name, *, repo, filename, token):
+        calls.append((name, repo, filename, token))
         return "cached"
 
-    def from_checkpoint(path, *, device):
-        calls.append((str(path), str(device)))
+    def from_checkpoint(path, *, device, parallel):
+        calls.append((str(path), str(device), parallel))
         return engine()
 
     monkeypatch.setattr(generation.hub, "resolve", resolve)
@@ -208,23 +294,28 @@ def loading(monkeypatch):
     return calls
 
 
+def entry(**members):
+    return ModelEntry(id="x", label="x", device="cpu", **members)
+
+
 def test_loading_a_local_checkpoint(loading):
-    model = LoadedModel.load(Settings(ckpt="x.pt", device="cpu"))
-    assert loading == [("x.pt", "cpu")]
-    assert (model.info.model, model.info.device) == ("x", "cpu")
+    model = LoadedModel.load(entry(ckpt="x.pt", max_parallel=2), "y")
+    assert loading == [("x.pt", "cpu", 2)]
+    assert (model.info.model, model.info.default_model, model.info.device) == ("x", "y", "cpu")
 
 
 def test_loading_a_published_checkpoint(loading):
-    LoadedModel.load(Settings(pretrained="yellow", device="cpu"))
-    LoadedModel.load(Settings(pretrained="a/b", hf_filename="c.pt", hf_repo="d/e", device="cpu"))
+    LoadedModel.load(entry(pretrained="yellow"), "x")
+    repository = {"pretrained": "a/b", "hf_filename": "c.pt", "hf_repo": "d/e"}
+    LoadedModel.load(entry(**repository, hf_token="secret"), "x")
     assert loading == [
-        ("yellow", generation.hub.DEFAULT_REPO, None),
-        ("cached", "cpu"),
-        ("a/b", "d/e", "c.pt"),
-        ("cached", "cpu"),
+        ("yellow", generation.hub.DEFAULT_REPO, None, None),
+        ("cached", "cpu", 1),
+        ("a/b", "d/e", "c.pt", "secret"),
+        ("cached", "cpu", 1),
     ]
 
 
 def test_loading_what_is_not_there(tmp_path):
     with pytest.raises(CheckpointError):
-        LoadedModel.load(Settings(ckpt=str(tmp_path / "none.pt"), device="cpu"))
+        LoadedModel.load(entry(ckpt=str(tmp_path / "none.pt")), "x")

@@ -1,0 +1,40 @@
+import pytest
+from pydantic import ValidationError
+
+from midigpt.server import settings
+from midigpt.server.settings import Settings, built_in
+
+
+def test_arguments_come_as_text():
+    given = Settings(max_queue="3", idle_timeout="2.5", log_level="debug", device="cuda:1")
+    assert (given.max_queue, given.idle_timeout) == (3, 2.5)
+    assert (given.log_level, given.device) == ("DEBUG", "cuda:1")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_queue": 0},
+        {"max_parallel": 0},
+        {"max_body_bytes": 1023},
+        {"idle_timeout": -1},
+        {"idle_timeout": "inf"},
+        {"max_generation_seconds": "nan"},
+        {"log_level": "LOUD"},
+        {"device": "abacus"},
+        {"device": "cuda:"},
+        {"device": "cpu\n"},
+        {"colour": "blue"},
+    ],
+)
+def test_wrong_values(wrong):
+    with pytest.raises(ValidationError) as caught:
+        Settings(**wrong)
+    assert caught.value.errors()[0]["loc"] == tuple(wrong)
+
+
+def test_the_trained_model_is_served_where_there_is_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(settings, "STARTER", tmp_path)
+    assert built_in() == tmp_path / "untrained.safetensors"
+    (tmp_path / "starter.safetensors").touch()
+    assert built_in() == tmp_path / "starter.safetensors"
