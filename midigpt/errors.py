@@ -57,8 +57,9 @@ class GenerationCancelled(MidiGPTError):  # noqa: N818 - its name in the public 
     """A generation that was told to stop.
 
     Attributes:
-        partial: the score with everything written so far; bars not reached hold what was sent.
-            For several candidates it is the list of them, with such scores.
+        partial: the score with everything written so far, None if that is nothing; bars not reached
+            hold what was sent. For several candidates it is the whole list of them; the ``error``
+            of those that had not finished is ``"cancelled"``.
         gen_count: tokens sampled.
     """
 

@@ -40,8 +40,8 @@ class Sinks:
         note_sink: new notes, as dictionaries of track id, bar, pitch, onset and duration in ticks
             of the answer, velocity and delta.
         progress_sink: called every 32 tokens.
-        retry_sink: the number of the attempt that starts, from 2, and the bars by track id whose
-            notes are void.
+        retry_sink: the number of the attempt that starts, and the bars by track id whose notes are
+            void; the number is 1 where the bars will be written in a smaller window.
         prompt_state_sink: what the first step shows the model. What it raises is logged.
         attempt_sink: every attempt when it has ended, accepted or not.
         token_logger: gets every token, with what could have come instead.
@@ -103,9 +103,12 @@ class Telling:
     def attempt_begins(self, step: Step, attempt: int) -> None:
         """Before an attempt, counted from 0."""
         self._told = dict.fromkeys(step.targets, 0)
-        if attempt and self._sinks.retry_sink is not None:
-            bars = {self._task.parts[t].id: bars for t, bars in step.bars.items()}
-            self._sinks.retry_sink(attempt + 1, bars)
+        if attempt:
+            self._void(step, attempt + 1)
+
+    def step_is_put_off(self, step: Step) -> None:
+        """After the last attempt at a step that does not fit its window: a smaller one is next."""
+        self._void(step, 1)
 
     def token(self, step: Step, row: Row, legal: Mask) -> None:
         """After every token, which was drawn from a legal set (V,)."""
@@ -129,6 +132,11 @@ class Telling:
             self._look(self._sinks.note_sink, step, row)
         if self._sinks.attempt_sink is not None:
             self._sinks.attempt_sink(step, row)
+
+    def _void(self, step: Step, attempt: int) -> None:
+        if self._sinks.retry_sink is not None:
+            bars = {self._task.parts[t].id: bars for t, bars in step.bars.items()}
+            self._sinks.retry_sink(attempt, bars)
 
     def _look(self, sink: NoteSink, step: Step, row: Row) -> None:
         """Tell the notes that have come since the last look."""

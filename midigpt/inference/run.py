@@ -149,6 +149,7 @@ class Run:
             self._warn(f"the context is nearly full: {budget} tokens are left to write in")
         row, take = yield from self._attempts(step, prompt, budget, smallest=smallest)
         if row.status is Status.TRUNCATED and not smallest:
+            self._telling.step_is_put_off(step)
             return Status.TRUNCATED
         if take is None:
             return Status.CANCELLED

@@ -151,7 +151,10 @@ class RetryFrame(BaseModel):
     """A step is done once more: notes streamed for these bars are void."""
 
     type: Literal["retry"] = "retry"
-    attempt: Annotated[int, Field(description="number of the attempt that starts, from 2")]
+    attempt: Annotated[
+        int,
+        Field(description="number of the attempt that starts; 1 if it is one in a smaller window"),
+    ]
     bars: Annotated[dict[int, list[int]], Field(description="by track id")]
 
 

@@ -197,12 +197,18 @@ class TestRejectionsAtALargerWindow:
             (step.window[1], *row.place[1:], row.temperature, row.status.value)
         )
 
-        def attempts(*words):
+        def attempts(*words, retry_sink=None):
             follow(monkeypatch, session, words)
+            session.retry_sink = retry_sink
             session.run()
             return ended
 
         return attempts
+
+    def test_what_was_told_of_a_larger_window_is_void(self, run):
+        void = []
+        run(*self.SILENT, *self.SILENT, *FILL, retry_sink=lambda *retry: void.append(retry))
+        assert void == [(2, {0: [1]}), (1, {0: [1]})]
 
     def test_a_silent_one_is_retried_and_both_make_way_for_a_smaller_window(self, run):
         assert run(*self.SILENT, *self.SILENT, *FILL) == [
