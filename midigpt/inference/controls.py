@@ -13,7 +13,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from midigpt.errors import RequestValidationError
-from midigpt.inference.reading import Place, listed, number, reject, require, shown, whole, wholes
+from midigpt.inference.reading import (
+    Place,
+    listed,
+    meant,
+    number,
+    reject,
+    require,
+    shown,
+    whole,
+    wholes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -175,7 +185,8 @@ def _members(value: object, place: Place, known: Iterable[str]) -> Mapping[str, 
         reject(place, f"is {shown(value)}; it must be an object")
     for name in value:
         if name not in known:
-            reject(place, f"has no member {shown(name)}; it may have {listed(sorted(known))}")
+            having = f"it may have {listed(sorted(known))}"
+            reject(place, f"has no member {shown(name)}; {having}{meant(name, known)}")
     return value
 
 

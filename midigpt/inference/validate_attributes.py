@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from midigpt.inference.reading import listed, reject, shown
+from midigpt.inference.reading import listed, meant, reject, shown
 from midigpt.inference.validate_tracks import check_targets, is_whole
 from midigpt.tokens.types import SILENT_LEVELS
 
@@ -85,7 +85,7 @@ class KnownAttributes:
             reject(
                 place,
                 f"has no attribute {shown(name)}; this checkpoint has {listed(self._names)}"
-                " (what is not an attribute belongs in controls)",
+                f" (what is not an attribute belongs in controls){meant(name, self._names)}",
             )
         where, attribute = place.at(name), self._get(name)
         if attribute is None:

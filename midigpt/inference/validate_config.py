@@ -137,6 +137,7 @@ def _need_share(name: str, value: float, whole: str) -> None:
 def _need_ids(name: str, named: list[int], ids: Collection[int]) -> None:
     unknown = [track for track in named if track not in ids]
     if unknown:
+        known = listed(sorted(ids), 10)
         raise RequestValidationError(
-            f"config.{name} has {shown(unknown)}; it must be ids of prompts: {listed(sorted(ids))}"
+            f"config.{name} has {shown(unknown)}; it must be ids of prompts: {known}"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from midigpt.inference.controls import PitchMask, Remix, RhythmMask
-from midigpt.inference.reading import Place, listed, reject, shown, spelled
+from midigpt.inference.reading import Place, listed, meant, reject, shown, spelled
 from midigpt.inference.validate_score import shown_meter
 from midigpt.inference.validate_tracks import check_targets, is_whole
 from midigpt.tokens import Genres
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from midigpt.tokens import EncoderConfig
 
 _SHAPING = ("pitch_mask", "rhythm_mask", "remix")
+_OF_TRACK = ("time_signature", *_SHAPING)
+_OF_PIECE = ("velocity", "microtiming", "genre")
 
 
 def check_piece_controls(controls: Mapping[str, Any], encoder: EncoderConfig) -> None:
@@ -37,7 +39,8 @@ def check_piece_controls(controls: Mapping[str, Any], encoder: EncoderConfig) ->
         elif name == "genre":
             _check_genre(value, place, Genres(encoder.genre_groups or {}))
         else:
-            reject(place, "is unknown; it must be one of velocity, microtiming, genre")
+            hint = meant(name, _OF_PIECE)
+            reject(place, f"is unknown; it must be one of {listed(_OF_PIECE)}{hint}")
 
 
 def _check_switch(value: object, place: Place, *, on: bool, off: bool) -> None:
@@ -113,10 +116,8 @@ class TrackControls:
             elif name == "remix":
                 self._check_remix(value, where, prompt)
             else:
-                reject(
-                    where,
-                    "is unknown; it must be one of time_signature, pitch_mask, rhythm_mask, remix",
-                )
+                hint = meant(name, _OF_TRACK)
+                reject(where, f"is unknown; it must be one of {listed(_OF_TRACK)}{hint}")
 
     def warnings(self, prompt: TrackPrompt, place: Place) -> Iterator[str]:
         """What may be asked for but does nothing."""

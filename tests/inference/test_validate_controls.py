@@ -215,3 +215,17 @@ def test_a_meter_may_be_spelled():
     """As in the reference, and as levels may; over HTTP it must be a number."""
     request = settled(ask({"controls": {"time_signature": "1"}}))
     assert request.tracks[0].controls == {"time_signature": 1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        (ask({"controls": {"pitch_masks": {}}}), "did you mean pitch_mask?"),
+        (ask({"controls": {"pitch_mask": {"scales": "blues"}}}), "did you mean scale?"),
+        (ask({"attributes": {"max_polyphonie": 1}}), "did you mean max_polyphony?"),
+        (ask(controls={"genres": "jazz"}), "did you mean genre?"),
+        (ask(controls={"tempo": 120}), "velocity, microtiming, genre"),
+    ],
+)
+def test_names_that_are_nearly_right(asked, hint):
+    assert refusal(asked).endswith(hint)
