@@ -9,7 +9,7 @@ TORCH ?= cuda
 ENGINE ?= docker
 BIN := .venv/bin
 
-.PHONY: serve test lint fuzz peer bench bento image image-test lock
+.PHONY: serve test lint fuzz peer bench bench-http bento image image-test lock
 
 serve: .venv/http
 	$(BIN)/midigpt-http --port $(PORT) $(ARGS)
@@ -59,6 +59,10 @@ fuzz: .venv/test
 peer: .venv/test .venv-peer/midigpt-0.4.2
 	$(BIN)/python -m tests.peer.compare --seed $(SEED) $(if $(CASE),--case $(CASE))
 
+# Our server and the reference's, in turns.
+bench-http: .venv/test .venv-peer/midigpt-0.4.2
+	$(BIN)/python -m benchmarks.bench_http $(ARGS)
+
 # Our engine and the reference's on the same requests, in turns.
 bench: .venv/test .venv-peer/midigpt-0.4.2
 	$(BIN)/python -m benchmarks.compare $(ARGS)
@@ -66,7 +70,7 @@ bench: .venv/test .venv-peer/midigpt-0.4.2
 .venv-peer/midigpt-%:
 	test -x .venv-peer/bin/python || $(PYTHON) -m venv .venv-peer
 	.venv-peer/bin/python -m pip install --quiet --disable-pip-version-check \
-		'torch>=2.9,<2.14' 'midigpt[inference]==$*'
+		'torch>=2.9,<2.14' 'midigpt[inference,http]==$*'
 	touch $@
 
 .venv/http .venv/test: .venv/%: pyproject.toml

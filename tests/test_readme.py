@@ -15,7 +15,10 @@ from tests.e2e.servers import ROOT, served
 
 pytestmark = pytest.mark.e2e
 
-README = (ROOT / "README.md").read_text()
+# the section "Deploy" has tests of its own
+README = re.sub(
+    r"^## Deploy\n.*?(?=^## )", "", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE
+)
 
 
 def blocks(language):

@@ -101,7 +101,8 @@ class _Seat(Generic[R]):
         except StopIteration as end:
             self.result, self.rows = end.value, ()
         except GenerationError as error:
-            self.result, self.rows = error, ()
+            # its traceback would hold this seat, which holds it
+            self.result, self.rows = error.with_traceback(None), ()
         return self.rows
 
     @property

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from midigpt.server.config import deployment
+from midigpt.server.environment import with_environment
 from midigpt.server.preflight import StartError, check_checkpoint, listen, url
 from midigpt.server.process import serve
 from midigpt.server.settings import DEFAULT_PORT, DEVICE_PATTERN, Settings
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _serve(given: argparse.Namespace) -> None:
-    settings = settings_of(given)
+    settings = with_environment(settings_of(given), os.environ)
     wanted = deployment(settings)
     for entry in wanted.models:
         check_checkpoint(entry)

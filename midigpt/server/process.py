@@ -81,7 +81,9 @@ def _server(settings: Settings) -> uvicorn.Server:
     server_context.service_name = server_context.bento_name = service.name
     server_context.bento_version = "not available"
     server_context.service_routes = [api.route for api in service.apis.values()]
-    config = uvicorn.Config(service.to_asgi(), http=Http, log_config=None, server_header=False)
+    config = uvicorn.Config(
+        service.to_asgi(), http=Http, ws="none", log_config=None, server_header=False
+    )
     return uvicorn.Server(config)
 
 

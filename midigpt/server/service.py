@@ -25,6 +25,7 @@ from midigpt.inference.request import GenerationRequest
 from midigpt.score import Score
 from midigpt.server.backend import Backend, Model
 from midigpt.server.config import ModelEntry, deployment
+from midigpt.server.environment import with_environment
 from midigpt.server.errors import ApiError
 from midigpt.server.failures import FailedRequests
 from midigpt.server.guard import Guard, allowed_origins, api_key
@@ -40,6 +41,7 @@ from midigpt.server.routes import routes
 from midigpt.server.schemas import Cancelling, GenerateInput, Health, Info, Models, Streamed
 from midigpt.server.settings import Settings
 from midigpt.server.shape import ErrorShape
+from midigpt.server.store import packed
 from midigpt.server.untimed import Untimed
 
 # nothing is reported to anybody; ``bentoml serve`` has looked before it came here
@@ -62,8 +64,8 @@ ECHO_S = 1
 
 logger = logging.getLogger("midigpt")
 
-settings = bentoml.use_arguments(Settings)
 try:
+    settings = with_environment(bentoml.use_arguments(Settings), os.environ, packed())
     deployed = deployment(settings)
     origins = allowed_origins(settings.cors_origins)
 except StartError as error:

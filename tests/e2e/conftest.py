@@ -53,18 +53,13 @@ def client(server):
 def asking(server):
     """Sends requests to generate side by side; those left at the end are cancelled."""
     ids = []
-
-    def ask(body):
-        with server.client() as client:
-            return client.post("/generate", json=body)
-
     with ThreadPoolExecutor(20) as threads, server.client() as client:
 
         def submit(body):
             before = inflight(client)
             body.setdefault("request_id", f"request-{len(ids)}-{time.monotonic_ns()}")
             ids.append(body["request_id"])
-            answer = threads.submit(ask, body)
+            answer = threads.submit(client.post, "/generate", json=body)
             until(lambda: answer.done() or inflight(client) > before)
             return answer
 
