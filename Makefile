@@ -9,7 +9,7 @@ TORCH ?= cuda
 ENGINE ?= docker
 BIN := .venv/bin
 
-.PHONY: serve test lint fuzz peer bench bench-http bento image image-test lock
+.PHONY: serve test lint fuzz peer bench bench-http evaluate bento image image-test lock
 
 serve: .venv/http
 	$(BIN)/midigpt-http --port $(PORT) $(ARGS)
@@ -58,6 +58,10 @@ fuzz: .venv/test
 # Compares with the reference; CASE=generate-17 shows one of the cases that SEED draws.
 peer: .venv/test .venv-peer/midigpt-0.4.2
 	$(BIN)/python -m tests.peer.compare --seed $(SEED) $(if $(CASE),--case $(CASE))
+
+# How well a checkpoint plays and obeys, on pieces that the composer of models/starter makes.
+evaluate: .venv/test
+	$(BIN)/python models/starter/evaluate.py $(ARGS)
 
 # Our server and the reference's, in turns.
 bench-http: .venv/test .venv-peer/midigpt-0.4.2

@@ -108,7 +108,7 @@ def test_its_labels(bento, packed):
     def labels(folder):
         return yaml.safe_load((folder / "bento.yaml").read_text())["labels"]
 
-    assert labels(bento) == {"licence": "MIT", "model": "starter"}
+    assert labels(bento) == {"licence": "MIT", "model": built_in().stem}
     assert labels(packed) == {"licence": "MIT", "model": "mine:v1"}
 
 
