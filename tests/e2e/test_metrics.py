@@ -40,11 +40,13 @@ def test_generations_are_counted(client):
     before = tokens()
     completed = {"model": "tiny", "outcome": "completed"}
     generations = value(client, "midigpt_generations_total", **completed)
+    waits = value(client, "midigpt_wait_seconds_count", model="tiny")
+    speeds = value(client, "midigpt_tokens_per_second_count", model="tiny")
     answer = client.post("/generate", json=short(seed=3)).json()
     assert tokens() - before == answer["timing"]["gen_count"] > 0
     assert value(client, "midigpt_generations_total", **completed) == generations + 1
-    assert value(client, "midigpt_wait_seconds_count", model="tiny") == generations + 1
-    assert value(client, "midigpt_tokens_per_second_count", model="tiny") == generations + 1
+    assert value(client, "midigpt_wait_seconds_count", model="tiny") == waits + 1
+    assert value(client, "midigpt_tokens_per_second_count", model="tiny") == speeds + 1
     assert value(client, "midigpt_prompt_tokens_total", model="tiny") > 0
     assert value(client, "midigpt_queue_running") == 0
     assert value(client, "midigpt_queue_waiting") == 0
