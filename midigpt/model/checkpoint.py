@@ -25,8 +25,10 @@ from midigpt.model.layout import empty_network, parse_config, shapes_of, visible
 from midigpt.model.torchscript import DAMAGE, read_torchscript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from os import PathLike
+
+    from midigpt.model.layout import Shapes
 
 _ARCH = "gpt2"
 
@@ -153,12 +155,35 @@ def _read_safetensors(path: Path) -> _Contents:
             _check_arch(metadata.get("arch"))
             config = parse_config(_from_json(metadata.get("config"), "config"))
             encoder_config = _parse_encoder_config(metadata.get("encoder_config"))
-            names = file.keys()
-            model = empty_network(config, {n: tuple(file.get_slice(n).get_shape()) for n in names})
-            tensors = {name: file.get_tensor(name) for name in model.state_dict()}
-            return _Contents(model, encoder_config, tensors)
+            shapes = {n: tuple(file.get_slice(n).get_shape()) for n in file.keys()}  # noqa: SIM118
+            return _Contents(empty_network(config, shapes), encoder_config, _Mapped(path, shapes))
     except SafetensorError as error:
         raise CheckpointError(f"not a readable .safetensors file: {error}") from error
+
+
+class _Mapped(Mapping[str, Tensor]):
+    """The tensors of a ``.safetensors`` file, each mapped into memory only while somebody has it.
+
+    Together they would take as much memory as the file is long, beside the network's own copy.
+    """
+
+    def __init__(self, path: Path, shapes: Shapes) -> None:
+        self._path = path
+        self._shapes = shapes
+
+    def __getitem__(self, name: str) -> Tensor:
+        try:
+            with safe_open(self._path, framework="pt") as file:
+                tensor: Tensor = file.get_tensor(name)
+        except SafetensorError as error:
+            raise CheckpointError(f"not a readable .safetensors file: {error}") from error
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
 
 
 def _read_bundle(path: Path) -> _Contents:

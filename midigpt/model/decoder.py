@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from midigpt.model.gpt2 import GPT2LMHeadModel
+    from midigpt.model.packing import Precision
     from midigpt.model.row import Placed
 
 
@@ -27,12 +28,14 @@ class Decoder(Protocol):
     Attributes:
         vocab_size: number of tokens, V.
         context: number of positions.
+        precision: how the weights are held.
         prompt_tokens: visible tokens of all prompts so far.
         reused_tokens: those of them that were not computed again.
     """
 
     vocab_size: int
     context: int
+    precision: Precision
     prompt_tokens: int
     reused_tokens: int
 
@@ -92,6 +95,9 @@ class Decoder(Protocol):
     def step(self, rows: Sequence[int], tokens: Sequence[int]) -> Tensor:
         """Append one token to each of ``rows``; all are checked before any is changed.
 
+        A row may come several times: its tokens follow one another, with the same numbers as if
+        they came one step after the other.
+
         Returns:
             Logits after the new tokens: (len(rows), V), float32, on the CPU.
 
@@ -109,6 +115,28 @@ class Decoder(Protocol):
         """
 
 
+def check_prompt(tokens: Sequence[int], vocab_size: int, context: int) -> None:
+    """Refuse a prompt that is empty, too long or no sequence of tokens, as decoders promise to."""
+    if not tokens:
+        raise ValueError("a prompt needs at least one token")
+    if len(tokens) > context:
+        raise IndexError(f"{len(tokens)} tokens do not fit the context of {context}")
+    check_tokens(tokens, vocab_size)
+
+
+def check_tokens(tokens: Sequence[int], vocab_size: int) -> None:
+    """Refuse tokens outside the vocabulary."""
+    for token in (min(tokens, default=0), max(tokens, default=0)):
+        if not 0 <= token < vocab_size:
+            raise IndexError(f"token {token} lies outside the vocabulary of {vocab_size}")
+
+
+def check_room(lengths: Sequence[int], rows: Sequence[int], context: int) -> None:
+    """Refuse a step for which one of the ``rows``, of these lengths, has no room."""
+    if any(length + rows.count(row) > context for length, row in zip(lengths, rows, strict=True)):
+        raise IndexError(f"a row already fills the context of {context} positions")
+
+
 class PlainDecoder(Decoder):
     """Runs the readable network on any device, one row after another.
 
@@ -119,6 +147,7 @@ class PlainDecoder(Decoder):
     def __init__(self, model: GPT2LMHeadModel) -> None:
         self.vocab_size = model.config.vocab_size
         self.context = model.config.n_positions
+        self.precision: Precision = "fp32"
         self.prompt_tokens = 0
         self.reused_tokens = 0
         self._model = model
@@ -134,7 +163,7 @@ class PlainDecoder(Decoder):
         hidden: Sequence[tuple[int, int]] = (),
         check: Callable[[], None] | None = None,
     ) -> Tensor:
-        self._check_prompt(tokens)
+        check_prompt(tokens, self.vocab_size, self.context)
         prompt = Prompt.of(tokens, hidden)
         held = self._rows.setdefault(row, Row(self._model))
         self.prompt_tokens += len(prompt.visible)
@@ -157,7 +186,7 @@ class PlainDecoder(Decoder):
     @override
     @torch.inference_mode()
     def attention(self, tokens: Sequence[int], hidden: Sequence[tuple[int, int]] = ()) -> Tensor:
-        self._check_prompt(tokens)
+        check_prompt(tokens, self.vocab_size, self.context)
         prompt, row = Prompt.of(tokens, hidden), Row(self._model)
         for begin in range(0, len(prompt.visible), CHUNK):
             self._append(row, prompt.visible[begin : begin + CHUNK])
@@ -172,7 +201,7 @@ class PlainDecoder(Decoder):
     @override
     @torch.inference_mode()
     def logits(self, tokens: Sequence[int]) -> Tensor:
-        self._check_prompt(tokens)
+        check_prompt(tokens, self.vocab_size, self.context)
         logits, _ = self._model(torch.tensor([tokens], device=self._device))  # (1, T, V)
         after_each: Tensor = logits[0].float().cpu()
         return after_each
@@ -187,9 +216,8 @@ class PlainDecoder(Decoder):
     @torch.inference_mode()
     def step(self, rows: Sequence[int], tokens: Sequence[int]) -> Tensor:
         pairs = list(zip((self._rows[row] for row in rows), tokens, strict=True))
-        self._check_tokens(tokens)
-        if any(row.length >= self.context for row, _ in pairs):
-            raise IndexError(f"a row already fills the context of {self.context} positions")
+        check_tokens(tokens, self.vocab_size)
+        check_room([row.length for row, _ in pairs], rows, self.context)
         return torch.stack([self._append(row, [(token, row.length)]) for row, token in pairs])
 
     @override
@@ -230,15 +258,3 @@ class PlainDecoder(Decoder):
             torch.tensor([len(prompt.tokens) - 1], device=self._device),
         )
         return logits[0, -1].float().cpu(), seen["attn"]
-
-    def _check_prompt(self, tokens: Sequence[int]) -> None:
-        if not tokens:
-            raise ValueError("a prompt needs at least one token")
-        if len(tokens) > self.context:
-            raise IndexError(f"{len(tokens)} tokens do not fit the context of {self.context}")
-        self._check_tokens(tokens)
-
-    def _check_tokens(self, tokens: Sequence[int]) -> None:
-        for token in (min(tokens, default=0), max(tokens, default=0)):
-            if not 0 <= token < self.vocab_size:
-                raise IndexError(f"token {token} lies outside the vocabulary of {self.vocab_size}")

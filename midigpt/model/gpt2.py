@@ -222,14 +222,9 @@ class GPT2LMHeadModel(nn.Module):
     ) -> tuple[Tensor, KVCache, dict[str, list[Any]]]:
         """As :meth:`forward`, showing the inner states to ``hooks`` on the way.
 
-        Args:
-            input_ids: as for :meth:`forward`, like the other arguments.
-            past_kv: see there.
-            hooks: any of ``"attn"``, called with (layer, weights (B, H, T, N)) in each block;
-                ``"hidden"``, called with (layer, x (B, T, D)) after each block; ``"logits"``,
-                called with the logits.
-            key_mask: see there.
-            position_ids: see there.
+        Hooks are any of ``"attn"``, called with (layer, weights (B, H, T, N)) in each block;
+        ``"hidden"``, called with (layer, x (B, T, D)) after each block; and ``"logits"``, called
+        with the logits.
 
         Returns:
             Logits, cache, and for each hook what it returned, in call order.
@@ -277,8 +272,7 @@ def visible_keys(
 ) -> Tensor | None:
     """Which of ``total`` keys each of the last ``new`` tokens may look at; None: all of them.
 
-    Returns:
-        Bool, broadcastable to (B, H, T, N).
+    Bool, broadcastable to (B, H, T, N).
     """
     causal = torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)  # (T, N)
     if key_mask is None:

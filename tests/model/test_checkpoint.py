@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from midigpt.errors import CheckpointError
-from midigpt.model import check_vocabulary, load_checkpoint, save_checkpoint
+from midigpt.model import check_vocabulary, checkpoint, load_checkpoint, save_checkpoint
 
 ENCODER = {"resolution": 12, "note": "not interpreted"}
 TOKENS = torch.tensor([[3, 1, 4, 1, 5]])
@@ -406,3 +406,17 @@ def test_a_safetensors_header_that_claims_more_than_the_file_holds(write):
     changed = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(changed)) + changed + content[8 + size :])
     assert refusal(path).startswith(UNREADABLE[".safetensors"])
+
+
+def test_a_file_that_is_overwritten_while_it_is_read(write, monkeypatch):
+    path = write(".safetensors")
+    read = checkpoint._READERS[".safetensors"]
+
+    def read_and_spoil(path):
+        contents = read(path)
+        assert len(contents.tensors) == len(list(contents.tensors))
+        path.write_bytes(b"garbage")
+        return contents
+
+    monkeypatch.setitem(checkpoint._READERS, ".safetensors", read_and_spoil)
+    assert "not a readable .safetensors file" in refusal(path)

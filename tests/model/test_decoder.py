@@ -1,24 +1,62 @@
+"""What every decoder promises, and how each of them keeps it."""
+
+from copy import deepcopy
+from functools import partial
+
 import pytest
 import torch
-from torch.testing import assert_close
 
 from midigpt.model import PlainDecoder
+from midigpt.model.cpu import PackedDecoder
+from midigpt.model.packed import PackedNetwork
 from midigpt.model.row import CHUNK
 
 LONG = [(7 * i * i + 3) % 50 for i in range(590)]
+TOLERANCES = {"plain": 1e-5, "fp32": 1e-5, "fp16": 5e-3, "int8": 0.4}
+"""How far logits, of the order of 1, may be off."""
 
 
 @pytest.fixture
-def decoder(network):
-    return PlainDecoder(network)
+def network(make_network, request):
+    """Of as many layers as the test says, by default two."""
+    return make_network(n_embd=32, n_layer=getattr(request, "param", 2))
+
+
+@pytest.fixture(params=TOLERANCES)
+def kind(request):
+    return request.param
 
 
 @pytest.fixture
-def fresh(network):
+def new_decoder(kind, network):
+    """Makes decoders of the same network."""
+    if kind == "plain":
+        return partial(PlainDecoder, network)
+    return partial(PackedDecoder, PackedNetwork(deepcopy(network), kind))
+
+
+@pytest.fixture
+def decoder(new_decoder):
+    return new_decoder()
+
+
+@pytest.fixture
+def reusable(kind):
+    """How many of so many common tokens a decoder need not read again."""
+    return lambda common: common // CHUNK * CHUNK if kind == "plain" else common
+
+
+@pytest.fixture
+def assert_close(kind):
+    return partial(torch.testing.assert_close, atol=TOLERANCES[kind], rtol=0)
+
+
+@pytest.fixture
+def fresh(new_decoder):
     """Logits after a prompt on a decoder that has seen nothing else."""
 
     def logits(tokens, hidden=()):
-        return PlainDecoder(network).prefill(0, tokens, hidden)
+        return new_decoder().prefill(0, tokens, hidden)
 
     return logits
 
@@ -31,7 +69,7 @@ def plain(network, tokens, hidden=()):
     return network(torch.tensor([tokens]), key_mask=visible)[0][0, -1]
 
 
-def test_prefill_and_steps_give_the_logits_of_the_whole(network, decoder):
+def test_prefill_and_steps_give_the_logits_of_the_whole(network, decoder, assert_close):
     assert (decoder.vocab_size, decoder.context) == (50, 600)
     logits = decoder.prefill(0, LONG[:300])
     assert logits.shape == (50,)
@@ -42,7 +80,7 @@ def test_prefill_and_steps_give_the_logits_of_the_whole(network, decoder):
         assert_close(logits[0], plain(network, LONG[:length]))
 
 
-def test_the_logits_after_each_token_of_a_sequence(network, decoder):
+def test_the_logits_after_each_token_of_a_sequence(network, decoder, assert_close):
     logits = decoder.logits(LONG[:300])
     assert logits.shape == (300, 50)
     for length in (1, 7, 300):
@@ -56,7 +94,7 @@ def test_the_logits_after_each_token_of_a_sequence(network, decoder):
     [[(3, 9)], [(0, 4), (10, 12)], [(280, 300)], [(299, 300)], [(0, 300)], [(250, 900)]],
     ids=str,
 )
-def test_hidden_tokens_are_seen_by_none(network, decoder, hidden):
+def test_hidden_tokens_are_seen_by_none(network, decoder, hidden, assert_close):
     """Also where the prompt begins or ends with them, or consists of them."""
     tokens = LONG[:300]
     assert_close(decoder.prefill(0, tokens, hidden), plain(network, tokens, hidden))
@@ -77,61 +115,85 @@ def test_the_logits_of_a_prompt_do_not_depend_on_what_was_there_before(decoder, 
         assert torch.equal(decoder.prefill(0, LONG, hidden), fresh(LONG, hidden))
 
 
-def test_generated_tokens_are_computed_again_when_they_come_in_a_prompt(decoder, fresh):
+def test_generated_tokens_are_read_again_when_they_come_in_a_prompt(decoder, fresh, reusable):
     decoder.prefill(0, LONG[:200])
     for token in LONG[200:300]:
         decoder.step([0], [token])
     assert torch.equal(decoder.prefill(0, LONG[:300]), fresh(LONG[:300]))
-    assert decoder.reused_tokens == 0
+    assert decoder.reused_tokens == reusable(200)
 
 
-def test_what_prompts_share_is_computed_once(decoder):
-    decoder.prefill(0, LONG)
-    assert (decoder.prompt_tokens, decoder.reused_tokens) == (590, 0)
-    decoder.prefill(0, LONG[:580])
-    assert (decoder.prompt_tokens, decoder.reused_tokens) == (1170, 2 * CHUNK)
-    decoder.prefill(0, LONG[:580], [(300, 301)])
-    assert (decoder.prompt_tokens, decoder.reused_tokens) == (1749, 3 * CHUNK)
+def test_what_prompts_share_is_computed_once(decoder, reusable):
+    """Except for the last token, whose logits are wanted."""
+    prompts = [
+        (LONG, [], 590, 0),
+        (LONG[:580], [], 580, 579),
+        (LONG[:580], [(300, 301)], 579, 300),
+        (LONG, [(300, 302)], 588, 300),
+        ([4, *LONG[1:]], [], 590, 0),
+    ]
+    for tokens, hidden, visible, common in prompts:
+        told, reused = decoder.prompt_tokens, decoder.reused_tokens
+        decoder.prefill(0, tokens, hidden)
+        assert decoder.prompt_tokens - told == visible
+        assert decoder.reused_tokens - reused == reusable(common)
 
 
-def test_the_same_prompt_again_costs_nothing(network, decoder):
+def test_the_same_prompt_again_costs_nothing(decoder):
     hidden = [(1, 4)]
     first = decoder.prefill(0, LONG, hidden)
     follow = decoder.step([0], [7])
-    passes = []
-    network.transformer.register_forward_pre_hook(lambda *_: passes.append(None))
-    again = decoder.prefill(0, LONG, hidden)
+    again = decoder.prefill(0, LONG, hidden, check=lambda: pytest.fail("it computes"))
     assert torch.equal(again, first)
     assert decoder.reused_tokens == 587
     with torch.inference_mode():
         again.zero_()
     assert torch.equal(decoder.prefill(0, LONG, hidden), first)
-    assert passes == []
     assert torch.equal(decoder.step([0], [7]), follow)
 
 
-def test_a_prompt_that_was_cut_is_computed_again(decoder):
+def test_a_prompt_that_was_cut_is_computed_again(decoder, reusable):
     first = decoder.prefill(0, LONG)
     decoder.rewind(0, 580)
     for token in LONG[580:]:
         decoder.step([0], [token])
     assert torch.equal(decoder.prefill(0, LONG), first)
-    assert decoder.reused_tokens == 2 * CHUNK
+    assert decoder.reused_tokens == reusable(589)
 
 
-def test_a_row_does_not_depend_on_its_neighbours(network, decoder):
+def test_a_row_does_not_depend_on_its_neighbours(decoder, new_decoder):
     """Bit for bit, in rows of different lengths and fills."""
     prompts = {4: LONG[:300], 0: LONG[:7], 9: LONG[:258]}
     for row, prompt in prompts.items():
         decoder.prefill(row, prompt)
     together = [decoder.step([9, 0, 4], [token, 2, 3]) for token in range(5)]
-    alone = PlainDecoder(network)
+    alone = new_decoder()
     alone.prefill(0, LONG[:258])
     for token, logits in enumerate(together):
         assert torch.equal(alone.step([0], [token])[0], logits[0])
 
 
-def test_forks_go_on_by_themselves(network, decoder):
+def test_a_row_may_take_several_tokens_in_one_step(decoder, new_decoder):
+    """Bit for bit as one by one."""
+    tokens = [3, 1, 4, 1, 5]
+    single = new_decoder()
+    for each in (decoder, single):
+        each.prefill(0, LONG[:100])
+        each.fork(0, [1])
+        each.step([0], [9])
+    together = decoder.step([0, 1, 0, 0, 1], tokens)
+    for row, token, logits in zip([0, 1, 0, 0, 1], tokens, together, strict=True):
+        assert torch.equal(single.step([row], [token])[0], logits)
+    decoder.rewind(0, 102)
+    single.rewind(0, 102)
+    assert torch.equal(decoder.step([0], [7]), single.step([0], [7]))
+    full = decoder.prefill(0, LONG + LONG[:8])
+    with pytest.raises(IndexError, match="a row already fills the context of 600 positions"):
+        decoder.step([0, 1, 0, 0], [1, 1, 1, 1])
+    assert torch.equal(decoder.prefill(0, LONG + LONG[:8]), full)
+
+
+def test_forks_go_on_by_themselves(network, decoder, assert_close):
     decoder.prefill(0, LONG[:400])
     decoder.fork(0, [0, 1, 2])
     logits = decoder.step([0, 1, 2], [5, 6, 5])
@@ -150,7 +212,7 @@ def test_a_fork_knows_its_prompt(decoder, fresh):
     assert decoder.reused_tokens == 590
 
 
-def test_a_rewound_row_takes_another_turn(network, decoder):
+def test_a_rewound_row_takes_another_turn(network, decoder, assert_close):
     decoder.prefill(0, LONG[:300], [(10, 20)])
     first = decoder.step([0], [1])
     decoder.step([0], [2])
@@ -182,7 +244,7 @@ def test_check_is_called_before_each_chunk_and_may_stop_the_work(decoder, fresh)
     assert decoder.reused_tokens == 2 * CHUNK
 
 
-def test_attention_leads_to_the_tokens_that_the_last_one_sees(network, decoder):
+def test_attention_leads_to_the_tokens_that_the_last_one_sees(network, decoder, assert_close):
     tokens, hidden = LONG[:270], [(4, 30), (268, 270)]
     visible = torch.ones(270, dtype=torch.bool)
     visible[4:30] = visible[268:] = False
@@ -193,16 +255,16 @@ def test_attention_leads_to_the_tokens_that_the_last_one_sees(network, decoder):
     assert attention[~visible].abs().max() == 0
 
 
-def test_attention_adds_the_upper_half_of_the_layers(make_network):
-    network = make_network(n_layer=5)
+@pytest.mark.parametrize("network", [5], indirect=True)
+def test_attention_adds_the_upper_half_of_the_layers(network, decoder, assert_close):
     hooks = {"attn": lambda _, weights: weights[0, :, -1].mean(dim=0)}
     _, _, seen = network.forward_with_hooks(torch.tensor([LONG[:20]]), None, hooks)
-    attention = PlainDecoder(network).attention(LONG[:20])
+    attention = decoder.attention(LONG[:20])
     assert_close(attention, sum(seen["attn"][2:]))
     assert attention.sum().item() == pytest.approx(3)
 
 
-def test_the_context_can_be_filled_but_not_overrun(network, decoder):
+def test_the_context_can_be_filled_but_not_overrun(network, decoder, assert_close):
     full = LONG + LONG[:9]
     decoder.prefill(0, full)
     assert_close(decoder.step([0], [1])[0], plain(network, [*full, 1]))
@@ -244,9 +306,9 @@ def test_calls_that_make_no_sense(decoder):
     assert torch.equal(decoder.prefill(0, LONG[:5]), before)
 
 
-def test_attention_touches_no_row(network):
+def test_attention_touches_no_row(new_decoder):
     """It is asked for while another request is prepared, and a generation may be running."""
-    decoder, alone = PlainDecoder(network), PlainDecoder(network)
+    decoder, alone = new_decoder(), new_decoder()
     for each in (decoder, alone):
         each.prefill(0, LONG[:40])
     decoder.attention(LONG[5:60])

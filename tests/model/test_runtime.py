@@ -1,0 +1,88 @@
+import logging
+
+import pytest
+import torch
+
+from midigpt.errors import DeviceError
+from midigpt.model import PRECISIONS, PlainDecoder, make_decoders, runtime
+from midigpt.model.attending import Stepping
+from midigpt.model.cpu import PackedDecoder
+
+TOKENS = [3, 1, 4, 1, 5]
+
+
+@pytest.fixture
+def network(make_network):
+    return make_network(n_embd=32)
+
+
+@pytest.mark.parametrize("precision", [None, *PRECISIONS])
+def test_the_packed_network_runs_on_this_cpu(network, precision):
+    expected = PlainDecoder(network).prefill(0, TOKENS)
+    one, two = make_decoders(network, precision, 2)
+    assert isinstance(one, PackedDecoder)
+    assert one.precision == two.precision == (precision or "fp16")
+    assert torch.equal(one.prefill(0, TOKENS), two.prefill(0, TOKENS))
+    torch.testing.assert_close(one.prefill(0, TOKENS), expected, atol=0.3, rtol=0)
+
+
+def test_decoders_share_weights_and_nothing_else(network):
+    one, two = make_decoders(network, count=2)
+    assert one._network is two._network
+    logits = one.prefill(0, TOKENS)
+    two.prefill(0, [9, *TOKENS])
+    assert torch.equal(one.prefill(0, TOKENS), logits)
+    assert (one.reused_tokens, two.reused_tokens) == (5, 0)
+
+
+def lacks_kernels(monkeypatch):
+    monkeypatch.setattr(runtime, "can_pack", lambda _: False)
+
+
+def mixes_rows(monkeypatch):
+    """Whatever a kernel might do: here the second row of a step feels the first."""
+    attend = Stepping.__call__
+
+    def mixed(self, layer, qkv):
+        found = attend(self, layer, qkv)
+        found[1:] += 1e-6 * found[:-1]
+        return found
+
+    monkeypatch.setattr(Stepping, "__call__", mixed)
+
+
+@pytest.mark.parametrize(
+    ("simulate", "text"),
+    [
+        (lacks_kernels, "with this CPU and build of PyTorch"),
+        (mixes_rows, "with this CPU: a row's numbers depend on the rows beside it"),
+    ],
+)
+def test_where_the_cpu_is_not_up_to_it_the_plain_network_runs(
+    network, monkeypatch, caplog, simulate, text
+):
+    simulate(monkeypatch)
+    caplog.set_level(logging.INFO, "midigpt")
+    for precision in (None, "fp32"):
+        (decoder,) = make_decoders(network, precision)
+        assert isinstance(decoder, PlainDecoder)
+        assert decoder.precision == "fp32"
+    assert text in caplog.text
+    for precision in ("fp16", "int8"):
+        with pytest.raises(DeviceError, match=f"{precision}.* is not to be had {text}"):
+            make_decoders(network, precision)
+
+
+def test_widths_that_leave_a_rest(make_network):
+    (decoder,) = make_decoders(make_network(n_embd=48))
+    assert isinstance(decoder, PlainDecoder)
+    with pytest.raises(DeviceError, match="for a network of width 48, only for multiples of 32"):
+        make_decoders(make_network(n_embd=48), "fp16")
+
+
+def test_looking_for_kernels_draws_no_random_numbers(network):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    make_decoders(network)
+    assert torch.equal(torch.rand(3), expected)
