@@ -1,7 +1,8 @@
 """Runs requests on one engine and says how long they took.
 
 The same file runs under our package and under the reference's: both have this interface. It reads
-one JSON object per line, ``{"score", "request", "candidates"}``, and answers each with one.
+one JSON object per line, ``{"score", "request", "candidates", "prepare", "stream"}``, and answers
+each with one. A second argument names the precision, which only ours has.
 """
 
 from __future__ import annotations
@@ -12,30 +13,49 @@ import sys
 import time
 from typing import Any
 
-from midigpt import Score
-from midigpt.inference import GenerationRequest, InferenceEngine
+BEGAN = time.perf_counter()
+
+from midigpt import Score  # noqa: E402 - importing is part of the start-up
+from midigpt.inference import GenerationRequest, InferenceEngine  # noqa: E402
 
 
-def answer(engine: InferenceEngine, job: dict[str, Any]) -> dict[str, float]:
+def answer(engine: InferenceEngine, job: dict[str, Any]) -> dict[str, Any]:
     """Seconds and tokens of one job."""
+    began = time.perf_counter()
     score = Score.from_dict(job["score"])
     request = GenerationRequest.from_dict(job["request"])
-    began = time.perf_counter()
     session = engine.session(score, request)
     ready = time.perf_counter()
-    if job["candidates"] > 1:
+    result: dict[str, Any] = {"prepare_s": ready - began}
+    if job.get("prepare"):
+        return result
+    ticks: list[float] = []
+    notes: list[float] = []
+    session.enable_profiling = True
+    session.progress_sink = lambda: ticks.append(time.perf_counter() - ready)
+    if job.get("stream"):
+        session.note_sink = lambda _: notes.append(time.perf_counter() - ready)
+    if job.get("candidates", 1) > 1:
         session.run_variations()
     else:
         session.run()
-    ended = time.perf_counter()
-    return {"prepare_s": ready - began, "run_s": ended - ready, "tokens": session.gen_count}
+    result["run_s"] = time.perf_counter() - ready
+    result["tokens"] = session.gen_count
+    result["prompt"] = session.context_len
+    result["forward_s"] = session.model_forward_time
+    if len(ticks) > 1:  # one every 32 tokens
+        result["token_s"] = (ticks[-1] - ticks[0]) / (32 * (len(ticks) - 1))
+        result["prompt_s"] = ticks[0] - 32 * result["token_s"]
+    if notes:
+        result["first_note_s"] = notes[0]
+    return result
 
 
-def main(path: str) -> None:
+def main(path: str, *precision: str) -> None:
     """Load the checkpoint, then answer until the input ends."""
-    began = time.perf_counter()
-    engine = InferenceEngine.from_checkpoint(path, device="cpu")
-    print(json.dumps({"load_s": time.perf_counter() - began}), flush=True)
+    options = {"precision": precision[0]} if precision else {}
+    engine = InferenceEngine.from_checkpoint(path, device="cpu", **options)
+    print(json.dumps({"load_s": time.perf_counter() - BEGAN}), flush=True)
     for line in sys.stdin:
         result = answer(engine, json.loads(line))
         result["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -43,4 +63,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -13,7 +13,7 @@ from midigpt.inference.session import SamplingSession
 from midigpt.inference.validate import check_request
 from midigpt.model import hub
 from midigpt.model.checkpoint import check_vocabulary, load_checkpoint
-from midigpt.model.decoder import PlainDecoder
+from midigpt.model.runtime import make_decoders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from midigpt.attributes import AttributeAnalyzer
     from midigpt.inference.request import GenerationRequest
     from midigpt.model.decoder import Decoder
+    from midigpt.model.packing import Precision
     from midigpt.score import Score
 
 
@@ -58,6 +59,7 @@ class InferenceEngine:
         analyzer: AttributeAnalyzer | None = None,
         device: str | torch.device | None = None,
         parallel: int = 1,
+        precision: Precision | None = None,
     ) -> InferenceEngine:
         """Load a ``.safetensors`` or ``.pt`` file, or a checkpoint directory.
 
@@ -66,11 +68,14 @@ class InferenceEngine:
             analyzer: measures attributes; the encoder's own by default.
             device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, ``"mps"``; by default the best there is.
             parallel: the most runs at a time, at least 1; they share the weights.
+            precision: how the weights are held; see :data:`midigpt.model.Precision`. By default
+                bf16 on CUDA and fp16 on a CPU, each where it is to be had, else fp32. CUDA has
+                bf16 and fp32, a CPU fp32, fp16 and int8.
 
         Raises:
             CheckpointError: missing, damaged, or inconsistent with itself.
             EncoderConfigError: its encoder config makes no sense.
-            DeviceError: the device is not there.
+            DeviceError: the device is not there, or has not this precision.
             ValueError: ``parallel`` is below 1.
         """
         if parallel < 1:
@@ -78,7 +83,7 @@ class InferenceEngine:
         bundle = load_checkpoint(path, device)
         language = Language.of(bundle.encoder_config, analyzer)
         check_vocabulary(bundle, len(language.tokenizer.vocabulary))
-        engine = cls(language, *(PlainDecoder(bundle.model) for _ in range(parallel)))
+        engine = cls(language, *make_decoders(bundle.model, precision, parallel))
         engine.warmup()
         return engine
 
@@ -91,6 +96,7 @@ class InferenceEngine:
         device: str | torch.device | None = None,
         token: str | None = None,
         parallel: int = 1,
+        precision: Precision | None = None,
     ) -> InferenceEngine:
         """Load a published checkpoint from the Hugging Face Hub, or its cached copy.
 
@@ -101,13 +107,14 @@ class InferenceEngine:
             device: as in :meth:`from_checkpoint`.
             token: access token; by default ``HF_TOKEN`` or the stored login.
             parallel: as in :meth:`from_checkpoint`.
+            precision: as in :meth:`from_checkpoint`.
 
         Raises:
             CheckpointError: there is no such checkpoint, or it cannot be had.
             ValueError: ``parallel`` is below 1.
         """
         path = hub.resolve(name, repo=hf_repo, token=token)
-        return cls.from_checkpoint(path, analyzer, device, parallel)
+        return cls.from_checkpoint(path, analyzer, device, parallel, precision)
 
     def session(
         self,

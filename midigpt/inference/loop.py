@@ -20,6 +20,7 @@ from torch import Tensor
 
 from midigpt.errors import GenerationError
 from midigpt.inference import sampling
+from midigpt.inference.lookahead import Guesser
 from midigpt.inference.prompt import Prompt
 from midigpt.inference.rules import Mask, Rules
 
@@ -59,6 +60,8 @@ class Row:
         status: how it stands.
         slot: its place in the decoder while it runs.
         logits: (V,), for its next token while it runs; right after a draw those of the drawn one.
+        ahead: guesses at the tokens after those that the decoder was given for sure, in order,
+            each with the logits after it.
     """
 
     prompt: Prompt
@@ -72,6 +75,8 @@ class Row:
     status: Status = Status.RUNNING
     slot: int = -1
     logits: Tensor = field(default_factory=partial(torch.empty, 0))
+    ahead: list[tuple[int, Tensor]] = field(default_factory=list)
+    _guesser: Guesser | None = None
 
     def push(self, token: int) -> None:
         """Append a sampled token."""
@@ -82,6 +87,24 @@ class Row:
         elif len(self.tokens) >= self.budget:
             self.status = Status.TRUNCATED
 
+    def guessed(self) -> bool:
+        """Whether the latest token had been guessed, so that the logits after it are known."""
+        if not self.ahead or self.ahead[0][0] != self.tokens[-1]:
+            return False
+        _, self.logits = self.ahead.pop(0)
+        return True
+
+    def guess(self, most: int) -> list[int]:
+        """What may come next, at most so many tokens; never more than the budget has room for."""
+        room = min(most, self.budget - len(self.tokens) - 1)
+        if room <= 0:
+            return []
+        self._guesser = self._guesser or Guesser(self.prompt.tokens)
+        return self._guesser.guess(len(self.prompt.tokens), self.tokens, room)
+
+
+_FIRST, _LATEST = 0, 1
+"""Slots of the first prompt of a run and, where it has a single row at a time, of the latest."""
 
 Candidate = Generator[Sequence[Row], None, R]
 
@@ -144,12 +167,13 @@ class Loop:
             while going:
                 starting = [row for seat in going if not seat.waits for row in seat.resume()]
                 going = [seat for seat in going if seat.rows]
-                self._start(starting, {row.slot for row in live})
+                # the first prompt stays where it is: who asks for the song again begins with it
+                self._start(starting, {row.slot for row in live} | ({_FIRST} & used))
                 used |= {row.slot for row in starting}
                 live = self._turn([row for seat in going for row in seat.rows])
         finally:
-            # the first row keeps its prompt for the next run, the others give back their memory
-            for slot in used - {0}:
+            # two prompts are kept for the next run, the others give back their memory
+            for slot in used - {_FIRST, _LATEST}:
                 self._decoder.rewind(slot, 0)
         return [seat.result for seat in seats if seat.result is not None]
 
@@ -193,8 +217,9 @@ class Loop:
                 row.status = Status.CANCELLED
         self._sample(_running(rows))
         rows = _running(rows)
-        if rows:
-            self._step(rows)
+        waiting = [row for row in rows if not row.guessed()]
+        if waiting:
+            self._step(waiting)
         return rows
 
     def _sample(self, rows: Sequence[Row]) -> None:
@@ -234,11 +259,19 @@ class Loop:
         return self._filters.apply(probs)
 
     def _step(self, rows: Sequence[Row]) -> None:
+        """Let the decoder read the latest tokens; where there is one row, guesses ride along."""
+        for row in rows:
+            if row.ahead:
+                self._decoder.rewind(row.slot, len(row.prompt.tokens) + len(row.tokens) - 1)
+        first = rows[0]
+        guess = first.guess(self._decoder.lookahead) if len(rows) == 1 else []
         began = time.perf_counter()
-        logits = self._decoder.step([row.slot for row in rows], [row.tokens[-1] for row in rows])
-        for row, line in zip(rows, logits, strict=True):
-            row.logits = line
+        slots = [row.slot for row in rows] + [first.slot] * len(guess)
+        logits = self._decoder.step(slots, [row.tokens[-1] for row in rows] + guess)
         self._counters.forward_s += time.perf_counter() - began
+        for row, line in zip(rows, logits, strict=False):
+            row.logits, row.ahead = line, []
+        first.ahead = list(zip(guess, logits[len(rows) :], strict=True))
 
 
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error

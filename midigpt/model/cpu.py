@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _NO_SLOT = -1
 
+LOOKAHEAD = 2
+
 
 @dataclass(slots=True, eq=False)
 class _Row:
@@ -60,6 +62,7 @@ class PackedDecoder(Decoder):
         self.vocab_size = network.config.vocab_size
         self.context = network.config.n_positions
         self.precision = network.precision
+        self.lookahead = LOOKAHEAD
         self.prompt_tokens = 0
         self.reused_tokens = 0
         self._network = network

@@ -31,6 +31,7 @@ class Decoder(Protocol):
         precision: how the weights are held.
         prompt_tokens: visible tokens of all prompts so far.
         reused_tokens: those of them that were not computed again.
+        lookahead: how many more tokens of a row a step takes at little cost beyond its first.
     """
 
     vocab_size: int
@@ -38,6 +39,7 @@ class Decoder(Protocol):
     precision: Precision
     prompt_tokens: int
     reused_tokens: int
+    lookahead: int = 0
 
     def prefill(
         self,

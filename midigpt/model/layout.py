@@ -7,12 +7,15 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 import torch
+from torch.overrides import TorchFunctionMode
+from typing_extensions import override
 
 from midigpt.errors import CheckpointError
 from midigpt.model.gpt2 import GPT2Config, GPT2LMHeadModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
 
     from torch import Tensor
 
@@ -81,7 +84,7 @@ def empty_network(config: GPT2Config, shapes: Shapes) -> GPT2LMHeadModel:
         claimed = asdict(config)[key]
         if claimed != held:
             raise CheckpointError(f"config says {key} is {claimed}, the tensors have {held}")
-    with torch.device("meta"):
+    with torch.device("meta"), _NoFirstNumbers():
         model = GPT2LMHeadModel(config)
     expected = shapes_of(model.state_dict())
     if missing := expected.keys() - shapes.keys():
@@ -92,6 +95,27 @@ def empty_network(config: GPT2Config, shapes: Shapes) -> GPT2LMHeadModel:
         if shapes[name] != shape:
             raise CheckpointError(f"tensor {name} has shape {shapes[name]}, expected {shape}")
     return model
+
+
+class _NoFirstNumbers(TorchFunctionMode):
+    """Leaves out the random numbers that a new network begins with.
+
+    It has no memory for them, and to find that out PyTorch loads its compiler, a second at every
+    start.
+    """
+
+    @override
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func.__name__ == "normal_":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def _some(names: Iterable[object]) -> str:

@@ -8,7 +8,7 @@ verified, without a trace in the music.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,15 +17,17 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows it 
 Map = Callable[[Tensor], Tensor]
 """An affine map of rows: (M, n_in) to (M, n_out), both float32."""
 
-Precision = Literal["fp32", "fp16", "int8"]
-"""How the weights of matrix products are held; everything else is float32.
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+"""How the weights of matrix products are held; everything else is float32 but where it is said.
 
 ``fp32``: as they are. ``fp16``: rounded to float16; products and sums in float32. ``int8``: rounded
 to 8 bits with one scale per output, the head to float16; inputs are rounded to 8 bits with one
-scale per row, products are summed as integers.
+scale per row, products are summed as integers. ``bf16``, on CUDA only: rounded to bfloat16, and so
+are what they are multiplied by, the products, keys and values; sums are float32.
 """
 
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+"""Those in which weights can be packed for a CPU."""
 
 INT8_ROWS = 8
 """With fewer rows oneDNN has no fast kernel for some shapes, and is up to 200 times slower."""

@@ -1,4 +1,4 @@
-"""Which decoder runs a network: the packed one where it may, the plain one elsewhere."""
+"""Which decoder runs a network: graphs on CUDA, packed weights on a CPU, else the plain one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from midigpt.errors import DeviceError
 from midigpt.model.cpu import PackedDecoder
 from midigpt.model.decoder import PlainDecoder
 from midigpt.model.gpt2 import GPT2LMHeadModel
+from midigpt.model.graph import GraphDecoder
+from midigpt.model.graph_network import DTYPES, GraphNetwork
 from midigpt.model.packed import WIDTH_STEP, PackedNetwork
-from midigpt.model.packing import can_pack
+from midigpt.model.packing import PRECISIONS, can_pack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from midigpt.model.decoder import Decoder
     from midigpt.model.gpt2 import GPT2Config
     from midigpt.model.packing import Precision
@@ -24,6 +28,17 @@ logger = logging.getLogger("midigpt")
 
 DEFAULT: Precision = "fp16"
 """How the weights are held on a CPU if nobody says."""
+
+GRAPH_DEVICES = {"cuda"}
+"""Types of devices on which graphs can be captured."""
+
+_BF16_CAPABILITY = (8, 0)
+"""From here on CUDA devices compute with bfloat16."""
+
+_WRONG = "a row's numbers are wrong, or depend on the rows beside it"
+
+_TOLERANCE = 0.1
+"""For the logits of the trial, which are around 0.5; bf16 is off by 0.002, int8 by 0.01."""
 
 _TRIAL = [(7 * i * i + 3) % 31 for i in range(70)]
 
@@ -35,53 +50,89 @@ def make_decoders(
 
     Args:
         model: the network, on its device.
-        precision: how weights are held; None: ``fp16`` where it is to be had, else ``fp32``.
+        precision: how weights are held. None: on CUDA ``bf16``, on a CPU ``fp16``, each where it
+            is to be had, else ``fp32``.
         count: how many decoders.
 
     Raises:
         DeviceError: the precision asked for is not to be had on this device.
     """
-    chosen = precision or DEFAULT
-    obstacle = _obstacle(model, chosen)
+    device = model.lm_head.weight.device
+    if device.type in GRAPH_DEVICES:
+        chosen = _on_graphs(precision, device)
+    elif device.type == "cpu" and precision not in (None, *PRECISIONS):
+        raise _refusal(precision, "on a CPU", PRECISIONS)
+    else:
+        chosen = precision or DEFAULT
+    obstacle = _obstacle(model.config, chosen, device)
     if obstacle is None:
-        network = PackedNetwork(model, chosen)
-        return [PackedDecoder(network) for _ in range(count)]
+        return _fast(model, chosen, count)
     if precision not in (None, "fp32"):
-        raise DeviceError(f"precision {precision!r} is not to be had {obstacle}; give fp32 or none")
-    logger.info("the plain network runs: packed weights are not to be had %s", obstacle)
+        raise _refusal(precision, obstacle, ["fp32"])
+    level = logging.WARNING if device.type in GRAPH_DEVICES else logging.INFO
+    logger.log(level, "the plain network runs, for nothing faster is to be had %s", obstacle)
     return [PlainDecoder(model) for _ in range(count)]
 
 
-def _obstacle(model: GPT2LMHeadModel, precision: Precision) -> str | None:
-    """Why the packed decoder cannot run a network; None if it can."""
-    device, width = model.lm_head.weight.device, model.config.n_embd
+def _fast(model: GPT2LMHeadModel, precision: Precision, count: int) -> list[Decoder]:
+    """Decoders of the kind for the model's device, with weights in common."""
+    if model.lm_head.weight.device.type in GRAPH_DEVICES:
+        graphs = GraphNetwork(model, precision)
+        return [GraphDecoder(graphs) for _ in range(count)]
+    packed = PackedNetwork(model, precision)
+    return [PackedDecoder(packed) for _ in range(count)]
+
+
+def _on_graphs(precision: Precision | None, device: torch.device) -> Precision:
+    """How a CUDA device is to hold the weights."""
+    if precision is None:
+        old = device.type == "cuda" and torch.cuda.get_device_capability(device) < _BF16_CAPABILITY
+        return "fp32" if old else "bf16"
+    if precision not in DTYPES:
+        raise _refusal(precision, f"on {device.type}", DTYPES)
+    return precision
+
+
+def _refusal(precision: str | None, where: str, others: Iterable[Precision]) -> DeviceError:
+    choice = ", ".join(others)
+    return DeviceError(f"precision {precision!r} is not to be had {where}; give {choice} or none")
+
+
+def _obstacle(config: GPT2Config, precision: Precision, device: torch.device) -> str | None:
+    """Why no fast decoder can run a network; None if one can."""
+    if device.type in GRAPH_DEVICES:
+        try:
+            fine = works(config, precision, device)
+        except RuntimeError as error:  # whatever a driver, a kernel or a capture may complain of
+            return f"on this device: {error}"
+        return None if fine else f"on this device: {_WRONG}"
     if device.type != "cpu":
         return f"on {device.type}"
-    if width % WIDTH_STEP:
-        return f"for a network of width {width}, only for multiples of {WIDTH_STEP}"
+    if config.n_embd % WIDTH_STEP:
+        return f"for a network of width {config.n_embd}, only for multiples of {WIDTH_STEP}"
     if not can_pack(precision):
         return "with this CPU and build of PyTorch"
-    if not rows_agree(model.config, precision):
-        return "with this CPU: a row's numbers depend on the rows beside it"
-    return None
+    return None if works(config, precision, device) else f"with this CPU: {_WRONG}"
 
 
-def rows_agree(config: GPT2Config, precision: Precision) -> bool:
-    """Whether a row's numbers are the same alone, among others, and however its prompt was read.
+def works(config: GPT2Config, precision: Precision, device: torch.device) -> bool:
+    """Whether numbers are right, and the same alone, among others, and however a prompt was read.
 
     Tried on one random layer of the network's width: which kernels PyTorch chooses depends on the
-    CPU and on nothing that could be looked up.
+    device and on nothing that could be looked up.
     """
     size = replace(config, n_layer=1, vocab_size=32, n_positions=128)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = PackedNetwork(GPT2LMHeadModel(size).requires_grad_(False), precision)
-    alone, together = PackedDecoder(network), PackedDecoder(network)
+        model = GPT2LMHeadModel(size).requires_grad_(False).to(device)
+    exact = PlainDecoder(model).logits(_TRIAL)[-1]
+    alone, together = _fast(model, precision, 2)
     together.prefill(0, _TRIAL[:37])
-    same = torch.equal(alone.prefill(0, _TRIAL), together.prefill(0, _TRIAL))
+    expected = alone.prefill(0, _TRIAL)
+    same = torch.equal(expected, together.prefill(0, _TRIAL))
     for rows in (2, 5, 9):
         together.fork(0, range(1, rows))
         lone = alone.step([0], [rows])[0]
         logits = together.step(range(rows), [rows] * rows)
         same &= all(torch.equal(row, lone) for row in logits)
-    return same
+    return same and torch.allclose(expected, exact, rtol=0, atol=_TOLERANCE)

@@ -39,6 +39,7 @@ def describe(
         decode_resolution=config.decode_resolution,
         time_signatures=[f"{n}/{d}" for n, d in config.time_signatures or ()],
         device=device,
+        precision=engine.decoder.precision,
         max_parallel=entry.max_parallel,
         version=__version__,
     )

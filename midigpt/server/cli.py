@@ -8,13 +8,13 @@ import os
 import re
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, get_args
 
 from midigpt.server.config import deployment
 from midigpt.server.environment import with_environment
 from midigpt.server.preflight import StartError, check_checkpoint, listen, url
 from midigpt.server.process import serve
-from midigpt.server.settings import DEFAULT_PORT, DEVICE_PATTERN, Settings
+from midigpt.server.settings import DEFAULT_PORT, DEVICE_PATTERN, Precision, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -103,6 +103,12 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
     add("--hf-filename", metavar="FILE", help="file in the repository")
     add("--hf-repo", metavar="REPO", help="repository of short names")
     add("--device", type=device, default="auto", help="cpu, cuda, cuda:N, mps or auto (default)")
+    add(
+        "--precision",
+        choices=get_args(Precision),
+        default="auto",
+        help="how weights are held (default auto: fp16 on a CPU, bf16 with CUDA)",
+    )
     add(
         "--max-parallel",
         type=between(1),
@@ -206,6 +212,7 @@ def settings_of(given: argparse.Namespace) -> Settings:
         hf_filename=given.hf_filename or "",
         hf_repo=given.hf_repo or "",
         device=given.device,
+        precision=given.precision,
         log_level=given.log_level,
         max_parallel=given.max_parallel,
         max_queue=given.max_queue,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from midigpt.server import config_file, store
 from midigpt.server.names import as_name
 from midigpt.server.preflight import StartError
-from midigpt.server.settings import LogLevel, Settings, built_in
+from midigpt.server.settings import LogLevel, Precision, Settings, built_in
 
 if TYPE_CHECKING:
     from midigpt.server.config_file import ConfigFile, Entry
@@ -24,10 +24,11 @@ _OVERRIDING = {
     "max_generation_seconds",
     "max_body_bytes",
     "device",
+    "precision",
     "max_parallel",
     "hf_repo",
 }
-_OF_ENTRY = {"ckpt", "pretrained", "hf_filename", "hf_repo", "device", "max_parallel"}
+_OF_ENTRY = {"ckpt", "pretrained", "hf_filename", "hf_repo", "device", "precision", "max_parallel"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class ModelEntry:
         hf_repo: repository of short names; "" for the default one.
         hf_token: access token; None leaves the choice to huggingface_hub.
         device: where to load it.
+        precision: how its weights are held; ``auto`` for the device's default.
         max_parallel: most generations at the same time.
         origin: what named it, as complaints begin.
     """
@@ -56,6 +58,7 @@ class ModelEntry:
     hf_repo: str = ""
     hf_token: str | None = field(default=None, repr=False)
     device: str = "auto"
+    precision: Precision = "auto"
     max_parallel: int = 1
     origin: str = "--ckpt"
 
@@ -136,6 +139,7 @@ def _model(settings: Settings, id_: str) -> ModelEntry:
         hf_filename=settings.hf_filename,
         hf_repo=settings.hf_repo,
         device=settings.device,
+        precision=settings.precision,
         max_parallel=settings.max_parallel,
     )
 

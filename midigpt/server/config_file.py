@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from midigpt.server.names import NAME_RULE, is_name
 from midigpt.server.preflight import StartError
-from midigpt.server.settings import BodyLimit, Count, Device, LogLevel, Seconds
+from midigpt.server.settings import BodyLimit, Count, Device, LogLevel, Precision, Seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,7 @@ _ACCEPTED = {
     "max_body_bytes": "an integer, at least 1024",
     "max_parallel": "an integer, at least 1",
     "device": "cpu, cuda, cuda:N, mps or auto",
+    "precision": "auto, fp32, fp16, bf16 or int8",
     "models": "a list of at least one model",
     "id": f"a string: {NAME_RULE}",
 }
@@ -61,6 +62,7 @@ class Entry(_Mapping):
     hf_repo: str | None = None
     hf_token: str | None = Field(None, repr=False)
     device: Device | None = None
+    precision: Precision | None = None
     max_parallel: Count | None = None
 
 
@@ -77,6 +79,7 @@ class ConfigFile(_Mapping):
     hf_repo: str | None = None
     hf_token: str | None = Field(None, repr=False)
     device: Device | None = None
+    precision: Precision | None = None
     max_parallel: Count | None = None
     default_model: str | None = None
     models: Annotated[list[Entry], Field(min_length=1)]

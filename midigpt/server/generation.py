@@ -67,7 +67,12 @@ class LoadedModel:
                 token=entry.hf_token,
             )
         device = resolve_device(entry.device)
-        engine = InferenceEngine.from_checkpoint(path, device=device, parallel=entry.max_parallel)
+        engine = InferenceEngine.from_checkpoint(
+            path,
+            device=device,
+            parallel=entry.max_parallel,
+            precision=None if entry.precision == "auto" else entry.precision,
+        )
         return cls(engine, describe(engine, entry, default_model, device=str(device)))
 
     def piece(

@@ -126,6 +126,7 @@ class Info(BaseModel):
     decode_resolution: Annotated[int, Field(description="ticks per quarter note of results")]
     time_signatures: list[str]
     device: str
+    precision: Annotated[str, Field(description="how the network's weights are held")]
     max_parallel: Annotated[int, Field(description="generations that run at the same time")]
     version: str
 

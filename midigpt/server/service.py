@@ -88,6 +88,7 @@ def calm_collector() -> None:
 
     With a large score in memory one of them stops all threads for half a second, and finds little.
     """
+    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 100)
 

@@ -19,6 +19,7 @@ def _upper(value: object) -> object:
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Precision = Literal["auto", "fp32", "fp16", "bf16", "int8"]
 Device = Annotated[str, Field(pattern=DEVICE_PATTERN)]
 BodyLimit = Annotated[int, Field(ge=1024)]
 
@@ -35,6 +36,8 @@ class Settings(BaseModel):
         hf_filename: file in the repository, or "" to look it up.
         hf_repo: repository of short names; "" for the default one.
         device: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``.
+        precision: how the network's weights are held: one of
+            :data:`midigpt.model.Precision`, or ``auto``.
         log_level: least serious messages that are logged.
         max_parallel: most generations of one model at the same time.
         max_queue: most requests waiting and running.
@@ -54,6 +57,7 @@ class Settings(BaseModel):
     hf_filename: str = ""
     hf_repo: str = ""
     device: Device = "auto"
+    precision: Precision = "auto"
     log_level: LogLevel = "INFO"
     max_parallel: Count = 1
     max_queue: Count = 64

@@ -10,7 +10,7 @@ from tests.contract.vectors import FOLDER, load
 @cache
 def engine(checkpoint):
     path = FOLDER / "inference" / "checkpoints" / f"{checkpoint}.safetensors"
-    return InferenceEngine.from_checkpoint(path, device="cpu")
+    return InferenceEngine.from_checkpoint(path, device="cpu", precision="fp32")
 
 
 class Unlimited:

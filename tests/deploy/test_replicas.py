@@ -37,7 +37,7 @@ def replicas(folder, checkpoint, count):
     with ExitStack() as stack:
         for index in range(count):
             home, port = folder / f"replica-{index}", free_port()
-            flags = ["--host", "127.0.0.1", "--port", str(port), "--max-parallel", str(MOST_AT_ONCE)]
+            flags = f"--host 127.0.0.1 --port {port} --max-parallel {MOST_AT_ONCE}".split()
             process = launch([*CLI, "--ckpt", str(checkpoint), *flags], home)
             stack.callback(end, process)
             started.append((Server(f"http://127.0.0.1:{port}", process, home / "out"), home))

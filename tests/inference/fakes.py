@@ -9,11 +9,14 @@ class FakeDecoder:
     def __init__(self, vocab_size, context=2048):
         self.vocab_size = vocab_size
         self.context = context
+        self.precision = "fp32"
+        self.lookahead = 0
         self.prompt_tokens = 0
         self.reused_tokens = 0
         self.rows = {}
         self.prefills = []
         self.forks = []
+        self.steps = []
 
     def prefill(self, row, tokens, hidden=(), check=None):
         if check is not None:
@@ -28,9 +31,12 @@ class FakeDecoder:
         self.forks.append((source, list(rows)))
 
     def step(self, rows, tokens):
-        for row, token in zip(rows, tokens, strict=True):
-            self.rows[row].append(token)
-        return torch.stack([self.logits(row) for row in rows])
+        self.steps.append(list(zip(rows, tokens, strict=True)))
+        return torch.stack([self.append(row, token) for row, token in self.steps[-1]])
+
+    def append(self, row, token):
+        self.rows[row].append(token)
+        return self.logits(row)
 
     def rewind(self, row, length):
         if length == 0:

@@ -32,7 +32,8 @@ def saved(tmp_path):
 
 
 def test_an_engine_from_a_file_makes_the_same_music(saved, engine, score):
-    loaded = InferenceEngine.from_checkpoint(saved(engine, ENCODER), device="cpu")
+    path = saved(engine, ENCODER)
+    loaded = InferenceEngine.from_checkpoint(path, device="cpu", precision="fp32")
     first, second = (
         each.session(score, GenerationRequest.from_dict(REQUEST)).run() for each in (loaded, engine)
     )
@@ -64,11 +65,20 @@ def test_warming_up_leaves_nothing_behind():
     assert engine.decoder._rows == {}
 
 
+def test_how_weights_are_held(saved, engine):
+    path = saved(engine, ENCODER)
+    for precision in ("fp32", "fp16", "int8"):
+        loaded = InferenceEngine.from_checkpoint(path, device="cpu", precision=precision)
+        assert loaded.decoder.precision == precision
+    assert InferenceEngine.from_checkpoint(path, device="cpu").decoder.precision == "fp16"
+
+
 class TestSideBySide:
     """Threads share the network, never a decoder."""
 
     def test_each_result_is_that_of_its_request_alone(self, saved, engine, score):
-        parallel = InferenceEngine.from_checkpoint(saved(engine, ENCODER), device="cpu", parallel=3)
+        path = saved(engine, ENCODER)
+        parallel = InferenceEngine.from_checkpoint(path, device="cpu", parallel=3, precision="fp32")
         sessions = [asked(parallel, score, INFILL, CONTEXT, seed=seed) for seed in range(4)]
         with ThreadPoolExecutor(4) as threads:
             together = list(threads.map(lambda session: session.run(), sessions))

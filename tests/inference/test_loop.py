@@ -97,14 +97,14 @@ def test_equal_prompts_are_read_once(decoder, loop):
     assert decoder.forks == [(0, [1])]
 
 
-def test_a_next_row_takes_the_place_of_the_last(decoder, loop):
+def test_later_rows_leave_the_first_prompt_where_it_is(decoder, loop):
     loop.run([candidate(row(4), row(5), row(6))])
-    assert [place for place, _, _ in decoder.prefills] == [0, 0, 0]
+    assert [place for place, _, _ in decoder.prefills] == [0, 1, 1]
 
 
-def test_memory_is_given_back_but_for_the_first_row(decoder, loop):
+def test_memory_is_given_back_but_for_two_rows(decoder, loop):
     loop.run([candidate(row(4, seed=seed)) for seed in range(4)])
-    assert decoder.rows.keys() == {0}
+    assert decoder.rows.keys() == {0, 1}
 
 
 def test_memory_is_given_back_after_an_error_too(decoder, loop):
@@ -114,7 +114,7 @@ def test_memory_is_given_back_after_an_error_too(decoder, loop):
 
     with pytest.raises(ZeroDivisionError):
         loop.run([broken()])
-    assert decoder.rows.keys() == {0}
+    assert decoder.rows.keys() == {0, 1}
 
 
 def test_a_dead_end_ends_its_row_only(loop):
@@ -140,6 +140,43 @@ def test_other_errors_come_through(loop):
 
     with pytest.raises(ZeroDivisionError):
         loop.run([broken()])
+
+
+class TestLookahead:
+    """A decoder that takes several tokens of a row at once is given guesses at what comes."""
+
+    @pytest.fixture(autouse=True)
+    def _looks_ahead(self, decoder):
+        decoder.lookahead = 3
+
+    def test_right_guesses_save_steps(self, decoder, loop):
+        start = (1, 7, 7, 7, 7)
+        ((_, tokens),) = loop.run([candidate(row(*start, rules=OnlyToken(7), budget=10))])[0]
+        assert tokens == [7] * 10
+        assert [len(step) for step in decoder.steps] == [2, 2, 2, 2, 1]
+        assert {row for step in decoder.steps for row, _ in step} == {0}
+
+    def test_wrong_guesses_are_forgotten(self, decoder, loop):
+        loop.run([candidate(row(1, 2, 3, 1, rules=OnlyToken(2), budget=4))])
+        assert decoder.steps == [[(0, 2), (0, 3), (0, 1)], [(0, 2)], [(0, 2)]]
+        assert decoder.rows[0] == [1, 2, 3, 1, 2, 2, 2]
+
+    def test_nobody_can_tell_by_the_tokens(self, decoder, loop):
+        def rows():
+            few = torch.zeros(20)
+            few[:4] = 1.0
+            return [row(1, 2, 3, 1, seed=n, budget=40, weights=(few,)) for n in range(20)]
+
+        looked = loop.run([candidate(*rows())])
+        guesses = sum(len(step) - 1 for step in decoder.steps)
+        decoder.lookahead = 0
+        assert loop.run([candidate(*rows())]) == looked
+        assert guesses > 50
+
+    def test_rows_side_by_side_are_left_alone(self, decoder, loop):
+        rows = [row(7, 7, 7, seed=n, rules=OnlyToken(7), budget=5) for n in range(2)]
+        loop.run([candidate(each) for each in rows])
+        assert [len(step) for step in decoder.steps] == [2] * 4
 
 
 def test_a_candidate_may_want_nothing(loop):

@@ -3,6 +3,8 @@ import json
 import os
 import stat
 import struct
+import subprocess
+import sys
 import zipfile
 from dataclasses import asdict
 
@@ -420,3 +422,16 @@ def test_a_file_that_is_overwritten_while_it_is_read(write, monkeypatch):
 
     monkeypatch.setitem(checkpoint._READERS, ".safetensors", read_and_spoil)
     assert "not a readable .safetensors file" in refusal(path)
+
+
+def test_loading_does_not_load_the_compiler(write, network):
+    """It takes a second, at every start."""
+    path = write(network.state_dict())
+    program = f"""
+import sys
+from midigpt.model import load_checkpoint
+load_checkpoint({str(path)!r}, "cpu")
+print("torch" in sys.modules, "torch._dynamo" in sys.modules)
+"""
+    command = [sys.executable, "-c", program]
+    assert subprocess.check_output(command, text=True) == "True False\n"

@@ -6,13 +6,22 @@ from functools import partial
 import pytest
 import torch
 
-from midigpt.model import PlainDecoder
+from midigpt.model import PRECISIONS, PlainDecoder
 from midigpt.model.cpu import PackedDecoder
+from midigpt.model.graph import GraphDecoder
+from midigpt.model.graph_network import GraphNetwork
 from midigpt.model.packed import PackedNetwork
 from midigpt.model.row import CHUNK
 
 LONG = [(7 * i * i + 3) % 50 for i in range(590)]
-TOLERANCES = {"plain": 1e-5, "fp32": 1e-5, "fp16": 5e-3, "int8": 0.4}
+TOLERANCES = {
+    "plain": 1e-5,
+    "fp32": 1e-5,
+    "fp16": 5e-3,
+    "int8": 0.4,
+    "graph fp32": 1e-5,
+    "graph bf16": 0.2,
+}
 """How far logits, of the order of 1, may be off."""
 
 
@@ -32,6 +41,8 @@ def new_decoder(kind, network):
     """Makes decoders of the same network."""
     if kind == "plain":
         return partial(PlainDecoder, network)
+    if kind.startswith("graph"):
+        return partial(GraphDecoder, GraphNetwork(network, kind.removeprefix("graph ")))
     return partial(PackedDecoder, PackedNetwork(deepcopy(network), kind))
 
 
@@ -43,7 +54,8 @@ def decoder(new_decoder):
 @pytest.fixture
 def reusable(kind):
     """How many of so many common tokens a decoder need not read again."""
-    return lambda common: common // CHUNK * CHUNK if kind == "plain" else common
+    anywhere = kind in PRECISIONS
+    return lambda common: common if anywhere else common // CHUNK * CHUNK
 
 
 @pytest.fixture

@@ -6,7 +6,10 @@ import torch
 from midigpt.errors import DeviceError
 from midigpt.model import PRECISIONS, PlainDecoder, make_decoders, runtime
 from midigpt.model.attending import Stepping
+from midigpt.model.capture import Launcher
 from midigpt.model.cpu import PackedDecoder
+from midigpt.model.graph import GraphDecoder
+from midigpt.model.graph_network import GraphNetwork
 
 TOKENS = [3, 1, 4, 1, 5]
 
@@ -55,7 +58,7 @@ def mixes_rows(monkeypatch):
     ("simulate", "text"),
     [
         (lacks_kernels, "with this CPU and build of PyTorch"),
-        (mixes_rows, "with this CPU: a row's numbers depend on the rows beside it"),
+        (mixes_rows, "with this CPU: a row's numbers are wrong, or depend on the rows beside it"),
     ],
 )
 def test_where_the_cpu_is_not_up_to_it_the_plain_network_runs(
@@ -78,6 +81,68 @@ def test_widths_that_leave_a_rest(make_network):
     assert isinstance(decoder, PlainDecoder)
     with pytest.raises(DeviceError, match="for a network of width 48, only for multiples of 32"):
         make_decoders(make_network(n_embd=48), "fp16")
+
+
+def test_bf16_is_for_cuda(network):
+    message = "precision 'bf16' is not to be had on a CPU; give fp32, fp16, int8 or none"
+    with pytest.raises(DeviceError, match=message):
+        make_decoders(network, "bf16")
+
+
+@pytest.fixture
+def graphs_anywhere(monkeypatch):
+    """As on CUDA, but for the capture."""
+    monkeypatch.setattr(runtime, "GRAPH_DEVICES", {"cpu"})
+
+
+@pytest.mark.usefixtures("graphs_anywhere")
+@pytest.mark.parametrize("precision", [None, "bf16", "fp32"])
+def test_graphs_run_on_cuda(network, precision):
+    expected = PlainDecoder(network).prefill(0, TOKENS)
+    one, two = make_decoders(network, precision, 2)
+    assert isinstance(one, GraphDecoder)
+    assert one.precision == two.precision == (precision or "bf16")
+    assert one._network is two._network
+    logits = one.prefill(0, TOKENS)
+    torch.testing.assert_close(logits, expected, atol=0.2, rtol=0)
+    two.prefill(0, [9, *TOKENS])
+    assert torch.equal(one.prefill(0, TOKENS), logits)
+
+
+@pytest.mark.usefixtures("graphs_anywhere")
+def test_where_graphs_cannot_be_captured_the_plain_network_runs(network, monkeypatch, caplog):
+    def fails(*_):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(Launcher, "prepared", fails)
+    (decoder,) = make_decoders(network)
+    assert isinstance(decoder, PlainDecoder)
+    assert "on this device: operation not permitted" in caplog.text
+    with pytest.raises(DeviceError, match=r"'bf16' is not to be had on this device: .*; give fp32"):
+        make_decoders(network, "bf16")
+
+
+@pytest.mark.usefixtures("graphs_anywhere")
+def test_where_graphs_give_wrong_numbers_the_plain_network_runs(network, monkeypatch, caplog):
+    monkeypatch.setattr(GraphNetwork, "logits", lambda _, hidden: hidden[:, :32] * 9)
+    (decoder,) = make_decoders(network)
+    assert isinstance(decoder, PlainDecoder)
+    assert "on this device: a row's numbers are wrong" in caplog.text
+
+
+@pytest.mark.usefixtures("graphs_anywhere")
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_graphs_have_no_packed_weights(network, precision):
+    with pytest.raises(DeviceError, match=f"{precision}.* on cpu; give bf16, fp32 or none"):
+        make_decoders(network, precision)
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")]
+)
+def test_cuda_devices_without_bf16_hold_fp32(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert runtime._on_graphs(None, torch.device("cuda")) == precision
 
 
 def test_looking_for_kernels_draws_no_random_numbers(network):

@@ -53,7 +53,9 @@ def _score(case: Case) -> Score:
 
 @cache
 def _engine(checkpoint: str) -> InferenceEngine:
-    return InferenceEngine.from_checkpoint(checkpoints()[checkpoint], device="cpu")
+    return InferenceEngine.from_checkpoint(
+        checkpoints()[checkpoint], device="cpu", precision="fp32"
+    )
 
 
 def _encode(case: Case) -> Answer:

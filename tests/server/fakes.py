@@ -63,6 +63,7 @@ def info(model="fake"):
         decode_resolution=1920,
         time_signatures=["4/4"],
         device="cpu",
+        precision="fp32",
         max_parallel=1,
         version="0",
     )

@@ -19,6 +19,7 @@ def test_defaults():
         "hf_filename": None,
         "hf_repo": None,
         "device": "auto",
+        "precision": "auto",
         "host": "0.0.0.0",
         "port": 8000,
         "log_level": "INFO",
@@ -33,7 +34,8 @@ def test_defaults():
 
 
 FLAGS = """
-    --pretrained a/b --hf-filename c.pt --hf-repo d/e --device cuda:1 --max-parallel 2
+    --pretrained a/b --hf-filename c.pt --hf-repo d/e --device cuda:1 --precision bf16
+    --max-parallel 2
     --host ::1 --port 0 --log-level debug --max-queue 1 --max-body-bytes 1024
     --max-generation-seconds 2.5 --idle-timeout 60
     --cors-origin https://a.example --cors-origin http://localhost:3000
@@ -48,6 +50,7 @@ def test_all_flags():
         hf_filename="c.pt",
         hf_repo="d/e",
         device="cuda:1",
+        precision="bf16",
         max_parallel=2,
         log_level="DEBUG",
         max_queue=1,

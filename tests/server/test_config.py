@@ -69,8 +69,11 @@ def test_the_built_in_model(monkeypatch, tmp_path):
     assert only().path == tmp_path / "untrained.safetensors"
 
 
+SHARES = {"precision": "int8", "max_parallel": 3}
+
+
 def test_the_flags_of_a_single_model():
-    entry = only(pretrained="a/b", hf_filename="c.pt", hf_repo="d/e", device="cpu", max_parallel=3)
+    entry = only(pretrained="a/b", hf_filename="c.pt", hf_repo="d/e", device="cpu", **SHARES)
     assert entry == ModelEntry(
         id="c",
         label="a/b/c.pt",
@@ -78,7 +81,7 @@ def test_the_flags_of_a_single_model():
         hf_filename="c.pt",
         hf_repo="d/e",
         device="cpu",
-        max_parallel=3,
+        **SHARES,
     )
 
 
@@ -139,6 +142,7 @@ max_body_bytes: 4096
 hf_repo: me/mine
 hf_token: secret-1
 device: cpu
+precision: int8
 max_parallel: 2
 default_model: b
 models:
@@ -146,6 +150,7 @@ models:
   - id: b
     ckpt: folder/x.pt
     device: cuda:1
+    precision: bf16
     max_parallel: 4
   - id: c
     pretrained: you/yours
@@ -156,7 +161,8 @@ models:
 
 def test_a_whole_file(written):
     whole = written(WHOLE)
-    common = {"hf_repo": "me/mine", "hf_token": "secret-1", "device": "cpu", "max_parallel": 2}
+    common = {"hf_repo": "me/mine", "hf_token": "secret-1", "device": "cpu"}
+    common |= {"precision": "int8", "max_parallel": 2}
     assert whole == Deployment(
         models=(
             ModelEntry(
@@ -171,7 +177,7 @@ def test_a_whole_file(written):
                 label="folder/x.pt",
                 ckpt="folder/x.pt",
                 origin="models.yaml: models[1].ckpt",
-                **common | {"device": "cuda:1", "max_parallel": 4},
+                **common | {"device": "cuda:1", "precision": "bf16", "max_parallel": 4},
             ),
             ModelEntry(
                 id="c",

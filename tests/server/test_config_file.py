@@ -104,6 +104,8 @@ def test_wrong_files(written, text, complaint):
         ),
         ("max_body_bytes: 1023", "max_body_bytes must be an integer, at least 1024"),
         ("device: gpu", "device must be cpu, cuda, cuda:N, mps or auto"),
+        ("precision: half", "precision must be auto, fp32, fp16, bf16 or int8"),
+        ("precision: 16", "precision must be auto, fp32, fp16, bf16 or int8"),
         ("hf_repo: 5", "hf_repo must be a string"),
         ("default_model: [a]", "default_model must be a string"),
     ],

@@ -15,7 +15,8 @@ def test_nothing_anywhere():
 
 @pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - {"address"}))
 def test_each_setting_has_its_variable(name):
-    value = {"device": "cuda:1", "log_level": "debug", "max_body_bytes": "2048"}.get(name, "3")
+    values = {"device": "cuda:1", "precision": "fp32", "log_level": "debug"}
+    value = {**values, "max_body_bytes": "2048"}.get(name, "3")
     environ = {f"MIDIGPT_{name.upper()}": value}
     assert with_environment(Settings(), environ) == Settings(**{name: value})
 

@@ -248,7 +248,7 @@ def test_info():
     assert info.attribute_track_types["note_density"] == "drum"
     assert info.time_signatures == ["4/4", "3/4"]
     assert (info.resolution, info.device, info.version) == (12, "cuda:0", __version__)
-    assert info.max_parallel == 2
+    assert (info.max_parallel, info.precision) == (2, "fp32")
 
 
 def test_capabilities():
@@ -285,8 +285,8 @@ def loading(monkeypatch):
         calls.append((name, repo, filename, token))
         return "cached"
 
-    def from_checkpoint(path, *, device, parallel):
-        calls.append((str(path), str(device), parallel))
+    def from_checkpoint(path, *, device, parallel, precision):
+        calls.append((str(path), str(device), parallel, precision))
         return engine()
 
     monkeypatch.setattr(generation.hub, "resolve", resolve)
@@ -299,8 +299,8 @@ def entry(**members):
 
 
 def test_loading_a_local_checkpoint(loading):
-    model = LoadedModel.load(entry(ckpt="x.pt", max_parallel=2), "y")
-    assert loading == [("x.pt", "cpu", 2)]
+    model = LoadedModel.load(entry(ckpt="x.pt", max_parallel=2, precision="int8"), "y")
+    assert loading == [("x.pt", "cpu", 2, "int8")]
     assert (model.info.model, model.info.default_model, model.info.device) == ("x", "y", "cpu")
 
 
@@ -310,9 +310,9 @@ def test_loading_a_published_checkpoint(loading):
     LoadedModel.load(entry(**repository, hf_token="secret"), "x")
     assert loading == [
         ("yellow", generation.hub.DEFAULT_REPO, None, None),
-        ("cached", "cpu", 1),
+        ("cached", "cpu", 1, None),
         ("a/b", "d/e", "c.pt", "secret"),
-        ("cached", "cpu", 1),
+        ("cached", "cpu", 1, None),
     ]
 
 

@@ -214,26 +214,40 @@ def test_few_long_bodies_are_in_memory_at_a_time(monkeypatch):
     monkeypatch.setattr(intake, "_SMALL", 10)
     monkeypatch.setattr(intake, "_LARGE_AT_ONCE", 2)
     monkeypatch.setattr(intake, "_PATIENCE_S", 0.2)
-    read_on = []
+    stalled = Stalled()
 
     async def all_at_once():
         middleware = Intake(App(), 1000)
-        requests = [post(middleware, b"x" * 20, b"rest", stalled=read_on) for _ in range(5)]
+        requests = [post(middleware, b"x" * 20, b"rest", stalled=stalled) for _ in range(5)]
         assert await asyncio.gather(*requests) == [408] * 5
-        assert len(read_on) == 2
+        assert (stalled.most, stalled.now) == (2, 0)
         assert await post(middleware, b"x" * 20) == 400  # there are places again
 
     asyncio.run(all_at_once())
 
 
+class Stalled:
+    """Counts the bodies that have begun and do not go on: now, and the most at a time."""
+
+    def __init__(self):
+        self.now = self.most = 0
+
+    async def forever(self):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            self.now -= 1
+
+
 async def post(app, *chunks, stalled=None):
-    """The status of the answer; with ``stalled``, a list to note it in, only the first comes."""
+    """The status of the answer; with ``stalled``, where to count it, only the first chunk comes."""
     remaining, sent = list(chunks), []
 
     async def receive():
         if len(remaining) < len(chunks):
-            stalled.append(True)
-            await asyncio.sleep(60)
+            await stalled.forever()
         body = remaining.pop(0)
         return {"type": "http.request", "body": body, "more_body": bool(remaining)}
 

@@ -1,8 +1,11 @@
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
+from midigpt import model
 from midigpt.server import settings
-from midigpt.server.settings import Settings, built_in
+from midigpt.server.settings import Precision, Settings, built_in
 
 
 def test_arguments_come_as_text():
@@ -24,6 +27,7 @@ def test_arguments_come_as_text():
         {"device": "abacus"},
         {"device": "cuda:"},
         {"device": "cpu\n"},
+        {"precision": "half"},
         {"colour": "blue"},
     ],
 )
@@ -38,3 +42,7 @@ def test_the_trained_model_is_served_where_there_is_one(monkeypatch, tmp_path):
     assert built_in() == tmp_path / "untrained.safetensors"
     (tmp_path / "starter.safetensors").touch()
     assert built_in() == tmp_path / "starter.safetensors"
+
+
+def test_every_precision_can_be_asked_for():
+    assert set(get_args(Precision)) == {"auto", *get_args(model.Precision)}

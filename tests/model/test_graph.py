@@ -1,0 +1,286 @@
+"""What only the graph decoder does. All but the capture itself is the same code on any device."""
+
+import random
+from functools import partial
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from midigpt.model import PlainDecoder
+from midigpt.model.graph import GraphDecoder
+from midigpt.model.graph_network import GraphNetwork
+from midigpt.model.row import CHUNK
+from midigpt.model.static_cache import LANES, QUERIES, Bank
+
+LONG = [(7 * i * i + 3) % 50 for i in range(590)]
+
+close = partial(torch.testing.assert_close, atol=1e-4, rtol=0)
+
+
+@pytest.fixture
+def network(make_network):
+    return make_network(n_embd=32)
+
+
+@pytest.fixture
+def weights(network):
+    return GraphNetwork(network, "fp32")
+
+
+@pytest.fixture
+def decoder(weights):
+    return GraphDecoder(weights)
+
+
+class Recording(TorchDispatchMode):
+    """Notes every operation with the memory that it reads and writes, as a capture does."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        if not operation.is_view:
+            self.operations.append((operation, args, kwargs or {}, result))
+        return result
+
+    def replay(self):
+        for operation, args, kwargs, result in self.operations:
+            again = operation(*args, **kwargs)
+            if isinstance(result, torch.Tensor):
+                result.copy_(again)
+            else:
+                for old, new in zip(result, again, strict=True):
+                    if isinstance(old, torch.Tensor):
+                        old.copy_(new)
+
+
+class Recorder:
+    """Prepares functions as CUDA does: what is run later are the operations of the first call."""
+
+    def __init__(self):
+        self.prepared_functions = []
+
+    def prepared(self, function):
+        recording = Recording()
+        with recording:
+            function()
+        self.prepared_functions.append(function)
+        return recording.replay
+
+    def host(self, *shape):
+        return torch.empty(shape)
+
+    def wait(self):
+        pass
+
+
+@pytest.fixture
+def recorder():
+    return Recorder()
+
+
+@pytest.fixture
+def recorded(weights, recorder):
+    decoder = GraphDecoder(weights)
+    decoder._launcher = recorder
+    return decoder
+
+
+def test_greedy_tokens_are_those_of_the_plain_network(network, decoder):
+    """Across the borders of buckets."""
+    plain = PlainDecoder(network)
+    logits, expected = (each.prefill(0, LONG[:250]) for each in (decoder, plain))
+    for _ in range(300):
+        close(logits, expected)
+        assert logits.argmax() == expected.argmax()
+        token = int(expected.argmax())
+        logits, expected = (each.step([0], [token])[0] for each in (decoder, plain))
+
+
+def test_nothing_that_happens_beside_a_row_leaves_a_trace(weights):
+    """Bit for bit: prompts of any length, forks, gaps, rows that come and go, several banks."""
+    draw, busy = random.Random(5), GraphDecoder(weights)
+    for count in (1, 2, LANES, LANES + 1, 3 * LANES - 1, 2):
+        length = draw.choice([2, 90, 254, 255, 300, 508, 580])
+        prompt = [*LONG[:length], draw.randrange(50)]
+        hidden = [(start := draw.randrange(length // 2, length), start + draw.randrange(60))]
+        rows = [draw.randrange(3), *range(10, 9 + count)]
+        alone = {row: GraphDecoder(weights) for row in {rows[0], rows[-1]}}
+        logits = busy.prefill(rows[0], prompt, hidden)
+        busy.fork(rows[0], rows[1:])
+        for single in alone.values():
+            assert torch.equal(single.prefill(0, prompt, hidden), logits)
+        for _ in range(6):
+            live = draw.choices(rows, k=draw.randint(1, count))
+            tokens = [draw.randrange(50) for _ in live]
+            logits = busy.step(live, tokens)
+            for row, token, line in zip(live, tokens, logits, strict=True):
+                if row in alone:
+                    assert torch.equal(alone[row].step([0], [token])[0], line)
+        for row in rows[1:]:
+            busy.rewind(row, 0)
+    assert busy.reused_tokens > 0
+
+
+def test_what_is_captured_depends_on_nothing_but_memory(weights, recorded, recorder):
+    """The operations of each first step, replayed for other tokens, rows, lengths and places."""
+    draw, direct = random.Random(9), GraphDecoder(weights)
+    for each in (recorded, direct):
+        each.prefill(0, LONG[:230])
+        each.prefill(1, LONG[:490], [(3, 8)])
+        each.fork(0, range(2, LANES + 2))
+    for turn in range(120):
+        if turn == 60:
+            recorded.rewind(0, 5)
+            direct.rewind(0, 5)
+        rows = draw.choices(range(LANES + 2), k=draw.randint(1, 3))
+        tokens = [draw.randrange(50) for _ in rows]
+        assert torch.equal(recorded.step(rows, tokens), direct.step(rows, tokens))
+    assert len(recorder.prepared_functions) == 5  # three buckets in the first bank, two in the next
+
+
+def test_a_row_in_a_bucket_is_stepped_by_one_graph(recorded, recorder):
+    recorded.prefill(0, LONG[:100])
+    for _ in range(20):
+        recorded.step([0], [1])
+        recorded.rewind(0, 100)
+    recorded.fork(0, range(1, LANES))
+    recorded.step(range(LANES), [1] * LANES)
+    assert len(recorder.prepared_functions) == 1
+    recorded.fork(0, [LANES])
+    recorded.step([LANES], [1])
+    assert len(recorder.prepared_functions) == 2
+
+
+def test_rows_that_come_several_times_change_buckets_on_the_way(decoder, weights):
+    """Row 0 crosses a border within the step that row 1 is already beyond."""
+    single = GraphDecoder(weights)
+    for each in (decoder, single):
+        each.prefill(1, LONG[:300])
+        each.prefill(0, LONG[:255])
+    rows = [1, 1, 0, 0, 1, 0]
+    together = decoder.step(rows, [1, 2, 3, 4, 5, 6])
+    for row, token, line in zip(rows, [1, 2, 3, 4, 5, 6], together, strict=True):
+        assert torch.equal(single.step([row], [token])[0], line)
+
+
+def test_a_row_may_take_more_tokens_than_go_together(decoder, recorded, recorder):
+    """Ten in three runs of the same graph, and those of another row beside them."""
+    assert decoder.lookahead == QUERIES - 1
+    for each in (decoder, recorded):
+        each.prefill(0, LONG[:20])
+        each.fork(0, [1])
+    rows = [0] * 5 + [1] + [0] * 5
+    together = recorded.step(rows, LONG[20:31])
+    for row, token, line in zip(rows, LONG[20:31], together, strict=True):
+        assert torch.equal(decoder.step([row], [token])[0], line)
+    assert len(recorder.prepared_functions) == 1
+
+
+def test_a_context_of_any_length_can_be_filled(make_network):
+    """Also one that is as long as its memory would be without spare places."""
+    for context in (127, 128):
+        network = make_network(n_embd=32, n_positions=context)
+        decoder = GraphDecoder(GraphNetwork(network, "fp32"))
+        decoder.prefill(0, LONG[: context - 1])
+        close(
+            decoder.step([0], [3])[0], PlainDecoder(network).prefill(0, [*LONG[: context - 1], 3])
+        )
+
+
+def test_a_step_of_no_rows(decoder):
+    assert decoder.step([], []).shape == (0, 50)
+
+
+def test_a_full_row_stays_as_it_is_while_others_go_on(decoder):
+    full = LONG + LONG[:9]
+    decoder.prefill(0, full)
+    follow = decoder.step([0], [1])
+    decoder.prefill(1, LONG[:40])
+    decoder.step([1], [2])
+    decoder.rewind(0, 599)
+    assert torch.equal(decoder.step([0], [1]), follow)
+
+
+def test_another_row_may_know_the_prompt(decoder, weights):
+    decoder.prefill(5, LONG)
+    decoder.prefill(6, LONG[:300] + LONG[7:16])
+    assert decoder.reused_tokens == CHUNK
+    decoder.step([5], [1])
+    expected = GraphDecoder(weights)
+    assert torch.equal(decoder.prefill(7, LONG), expected.prefill(0, LONG))
+    assert decoder.reused_tokens == CHUNK + 590
+    assert torch.equal(decoder.step([7], [2]), expected.step([0], [2]))
+    assert torch.equal(decoder.prefill(6, LONG[:400]), expected.prefill(0, LONG[:400]))
+
+
+@pytest.mark.parametrize("shorten", ["rewind", "prefill"])
+def test_sampled_tokens_are_never_taken_for_a_chunk(decoder, weights, shorten):
+    """Where chunks lay before: their keys and values were computed in other shapes."""
+    decoder.prefill(0, LONG)
+    if shorten == "rewind":
+        decoder.rewind(0, 300)
+    else:
+        decoder.prefill(0, LONG[:300])
+    for token in LONG[300:520]:
+        decoder.step([0], [token])
+    told = decoder.reused_tokens
+    assert torch.equal(decoder.prefill(0, LONG), GraphDecoder(weights).prefill(0, LONG))
+    assert decoder.reused_tokens - told == CHUNK
+
+
+def test_a_row_that_went_is_forgotten(decoder):
+    decoder.prefill(0, LONG)
+    decoder.rewind(0, 0)
+    decoder.prefill(0, LONG)
+    assert decoder.reused_tokens == 0
+
+
+def test_memory_of_rows_that_went_is_used_again(decoder):
+    for turn in range(4):
+        decoder.prefill(0, LONG[turn : turn + 20])
+        decoder.fork(0, range(1, LANES))
+        for row in range(LANES):
+            decoder.rewind(row, 0)
+    assert len(decoder._lanes) == LANES
+    decoder.prefill(0, LONG[:20])
+    decoder.fork(0, range(1, LANES + 1))
+    assert len(decoder._lanes) == 2 * LANES
+
+
+def test_a_step_that_fails_changes_no_row(decoder, weights, monkeypatch):
+    def no_memory(*_):
+        raise torch.OutOfMemoryError
+
+    decoder.prefill(0, LONG[:30])
+    with monkeypatch.context() as patch:
+        patch.setattr(Bank, "step", no_memory)
+        with pytest.raises(torch.OutOfMemoryError):
+            decoder.step([0], [4])
+    expected = GraphDecoder(weights)
+    expected.prefill(0, LONG[:30])
+    assert torch.equal(decoder.step([0], [5]), expected.step([0], [5]))
+
+
+def test_attention_where_all_is_hidden(decoder):
+    assert torch.equal(decoder.attention(LONG[:9], [(0, 9)]), torch.zeros(9))
+
+
+def test_bf16_agrees_about_the_likeliest_token(make_network):
+    network = make_network(n_embd=64)
+    exact = PlainDecoder(network).logits(LONG)
+    rounded = GraphDecoder(GraphNetwork(network, "bf16"))
+    assert rounded.precision == "bf16"
+    logits = rounded.logits(LONG)
+    assert logits.dtype == torch.float32
+    assert (logits.argmax(dim=1) == exact.argmax(dim=1)).double().mean() > 0.97
+    assert (logits - exact).abs().max() > 1e-3
+
+
+def test_bf16_halves_the_memory_of_keys_and_values(network):
+    half, full = (GraphNetwork(network, precision).memory(4, 64) for precision in ("bf16", "fp32"))
+    assert half.shape == full.shape == (2, 2, 4, 4, 64, 8)
+    assert 2 * half.nbytes == full.nbytes
