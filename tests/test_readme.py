@@ -57,7 +57,7 @@ def run(server, tmp_path):
 def test_without_a_checkpoint_the_built_in_model_is_served(server):
     with server.client() as client:
         info = client.get("/info").json()
-    assert info["model"] == info["default_model"] == info["checkpoint"] == "untrained"
+    assert info["model"] == info["default_model"] == info["checkpoint"] == "starter"
 
 
 def test_the_curl_example_fills_four_bars(run):
@@ -75,7 +75,7 @@ def test_the_midi_example_writes_a_file(run, server, tmp_path):
 
 
 def test_the_example_of_the_generated_client(run):
-    assert run(example("python", "bentoml"), sys.executable, "-c").startswith("untrained ")
+    assert run(example("python", "bentoml"), sys.executable, "-c").startswith("starter ")
 
 
 def test_the_example_of_a_request(server):

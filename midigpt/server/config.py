@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from midigpt.server import config_file, store
 from midigpt.server.names import as_name
 from midigpt.server.preflight import StartError
-from midigpt.server.settings import LogLevel, Precision, Settings, built_in
+from midigpt.server.settings import BUILT_IN, LogLevel, Precision, Settings
 
 if TYPE_CHECKING:
     from midigpt.server.config_file import ConfigFile, Entry
@@ -65,7 +65,7 @@ class ModelEntry:
     @property
     def path(self) -> Path:
         """The checkpoint to load where none is named by ``pretrained``."""
-        return Path(self.ckpt) if self.ckpt else built_in()
+        return Path(self.ckpt) if self.ckpt else BUILT_IN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,14 +154,14 @@ def _id(settings: Settings) -> str:
     if settings.pretrained:
         repository = "/" in settings.pretrained
         return as_name(PurePath(settings.hf_filename).stem if repository else settings.pretrained)
-    path = Path(settings.ckpt).resolve() if settings.ckpt else built_in()
+    path = Path(settings.ckpt).resolve() if settings.ckpt else BUILT_IN
     return as_name(path.name if path.is_dir() else path.stem)
 
 
 def _label(settings: Settings) -> str:
     name = settings.pretrained
     if not name:
-        return settings.ckpt or built_in().stem
+        return settings.ckpt or BUILT_IN.stem
     if "/" in name:
         return f"{name}/{settings.hf_filename}"
     return name if settings.hf_repo in {"", DEFAULT_REPO} else f"{settings.hf_repo}/{name}"

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-STARTER = Path(__file__).parents[2] / "models" / "starter"
+BUILT_IN = Path(__file__).parents[2] / "models" / "starter" / "starter.safetensors"
+"""The model that comes with the package."""
+
 DEFAULT_PORT = 8000
 DEVICE_PATTERN = r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$"
 
@@ -66,9 +68,3 @@ class Settings(BaseModel):
     max_body_bytes: BodyLimit = 32 * 2**20
     cors_origins: str = ""
     address: str = ""
-
-
-def built_in() -> Path:
-    """The model that comes with the package: the trained one, where there is one."""
-    trained = STARTER / "starter.safetensors"
-    return trained if trained.exists() else STARTER / "untrained.safetensors"

@@ -14,7 +14,7 @@ from bentoml._internal.bento import BentoStore
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from midigpt.server.settings import built_in
+from midigpt.server.settings import BUILT_IN
 from tests.e2e.asking import short
 from tests.e2e.servers import ROOT, environment, served
 
@@ -98,7 +98,7 @@ def test_only_what_is_needed_is_in_it(bento):
         "deploy/requirements/cpu.txt",
         "deploy/requirements/cuda.txt",
         "models/README.md",
-        *(f"models/starter/{path.name}" for path in built_in().parent.glob("*.safetensors")),
+        "models/starter/starter.safetensors",
         "service.py",
     }
     assert (bento / "README.md").read_text() == (ROOT / "README.md").read_text()
@@ -108,7 +108,7 @@ def test_its_labels(bento, packed):
     def labels(folder):
         return yaml.safe_load((folder / "bento.yaml").read_text())["labels"]
 
-    assert labels(bento) == {"licence": "MIT", "model": built_in().stem}
+    assert labels(bento) == {"licence": "MIT", "model": BUILT_IN.stem}
     assert labels(packed) == {"licence": "MIT", "model": "mine:v1"}
 
 

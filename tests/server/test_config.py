@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from midigpt.model import hub
-from midigpt.server import config, settings
+from midigpt.server import config
 from midigpt.server.config import Deployment, ModelEntry, deployment
 from midigpt.server.preflight import StartError
-from midigpt.server.settings import Settings
+from midigpt.server.settings import BUILT_IN, Settings
 
 
 def only(**given):
@@ -63,10 +63,10 @@ def test_a_directory_has_its_own_name(tmp_path, monkeypatch):
     assert only(ckpt=".").label == "."
 
 
-def test_the_built_in_model(monkeypatch, tmp_path):
-    monkeypatch.setattr(settings, "STARTER", tmp_path)
-    assert only() == ModelEntry(id="untrained", label="untrained")
-    assert only().path == tmp_path / "untrained.safetensors"
+def test_the_built_in_model():
+    assert only() == ModelEntry(id="starter", label="starter")
+    assert only().path == BUILT_IN
+    assert BUILT_IN.exists()
 
 
 SHARES = {"precision": "int8", "max_parallel": 3}
@@ -96,7 +96,7 @@ LIMITS = {
 
 def test_the_flags_of_the_server():
     whole = deployment(Settings(**LIMITS))
-    assert whole == Deployment(models=whole.models, default_model="untrained", **LIMITS)
+    assert whole == Deployment(models=whole.models, default_model="starter", **LIMITS)
     assert (whole.host, whole.port) == (None, None)
 
 

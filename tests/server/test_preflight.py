@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from midigpt.server import settings
+from midigpt.server import config
 from midigpt.server.config import ModelEntry
 from midigpt.server.preflight import StartError, check_checkpoint, listen, url
 
@@ -70,7 +70,7 @@ def test_published_checkpoints_are_not_looked_up_here():
 
 def test_the_built_in_model_may_be_missing(monkeypatch, tmp_path):
     check_checkpoint(entry())
-    monkeypatch.setattr(settings, "STARTER", tmp_path)
+    monkeypatch.setattr(config, "BUILT_IN", tmp_path / "starter.safetensors")
     with pytest.raises(StartError, match=r"the built-in model is missing .*: give --ckpt or"):
         check_checkpoint(entry())
 

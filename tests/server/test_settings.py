@@ -4,8 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from midigpt import model
-from midigpt.server import settings
-from midigpt.server.settings import Precision, Settings, built_in
+from midigpt.server.settings import Precision, Settings
 
 
 def test_arguments_come_as_text():
@@ -35,13 +34,6 @@ def test_wrong_values(wrong):
     with pytest.raises(ValidationError) as caught:
         Settings(**wrong)
     assert caught.value.errors()[0]["loc"] == tuple(wrong)
-
-
-def test_the_trained_model_is_served_where_there_is_one(monkeypatch, tmp_path):
-    monkeypatch.setattr(settings, "STARTER", tmp_path)
-    assert built_in() == tmp_path / "untrained.safetensors"
-    (tmp_path / "starter.safetensors").touch()
-    assert built_in() == tmp_path / "starter.safetensors"
 
 
 def test_every_precision_can_be_asked_for():
