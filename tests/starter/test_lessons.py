@@ -14,6 +14,7 @@ class Rehearsed:
     def __init__(self, vocab_size, answers):
         self.vocab_size = vocab_size
         self.context = 2048
+        self.lookahead = 0
         self.prompt_tokens = self.reused_tokens = 0
         self.prompts = []
         self._answers = iter(answers)
