@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, default=HERE / "figures")
     parser.add_argument("--losses", type=Path, default=HERE / "figures" / "losses.csv")
     parser.add_argument("--infills", type=int, default=120)
-    parser.add_argument("--each-level", type=int, default=8, help="requests of every level")
+    parser.add_argument("--each-level", type=int, default=20, help="requests of every level")
     parser.add_argument("--any", type=int, default=60, help="requests of all sorts")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
