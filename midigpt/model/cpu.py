@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from midigpt.model.attending import LookingBack, Query, Reading, Stepping
-from midigpt.model.decoder import Decoder, check_prompt, check_room, check_tokens
+from midigpt.model.decoder import Decoder, check_prompt, check_rewind, check_room, check_tokens
 from midigpt.model.prefix import Prefix, Tails
 from midigpt.model.row import CHUNK, Prompt
 
@@ -150,8 +150,7 @@ class PackedDecoder(Decoder):
             self._free(row)
             return
         held = self._rows[row]
-        if not 0 <= length <= held.length:
-            raise ValueError(f"row {row} holds {held.length} tokens, cannot rewind to {length}")
+        check_rewind(row, held.length, length)
         before = held.length - held.tail
         held.tail = max(0, length - before)
         if length < before:

@@ -139,6 +139,12 @@ def check_room(lengths: Sequence[int], rows: Sequence[int], context: int) -> Non
         raise IndexError(f"a row already fills the context of {context} positions")
 
 
+def check_rewind(row: int, held: int, length: int) -> None:
+    """Refuse to rewind a row that holds so many tokens to where it has not been."""
+    if not 0 <= length <= held:
+        raise ValueError(f"row {row} holds {held} tokens, cannot rewind to {length}")
+
+
 class PlainDecoder(Decoder):
     """Runs the readable network on any device, one row after another.
 
@@ -173,7 +179,8 @@ class PlainDecoder(Decoder):
             self.reused_tokens += len(prompt.visible)
             held.rewind(len(tokens))
             return held.logits.clone()
-        start = held.keep_common(prompt.visible)
+        start = held.usable(prompt.visible)
+        held.keep(held, start)
         self.reused_tokens += start
         logits = torch.empty(0)
         for begin in range(start, len(prompt.visible), CHUNK):
@@ -182,7 +189,7 @@ class PlainDecoder(Decoder):
             logits = self._append(held, prompt.visible[begin : begin + CHUNK])
         if not prompt.ends_visible:
             logits, _ = self._query(held, prompt)
-        held.length, held.prompt, held.logits = len(tokens), prompt, logits
+        held.finish(prompt, logits)
         return logits.clone()
 
     @override
@@ -228,8 +235,7 @@ class PlainDecoder(Decoder):
             self._rows.pop(row, None)
             return
         held = self._rows[row]
-        if not 0 <= length <= held.length:
-            raise ValueError(f"row {row} holds {held.length} tokens, cannot rewind to {length}")
+        check_rewind(row, held.length, length)
         held.rewind(length)
 
     def _append(self, row: Row, tokens: list[Placed]) -> Tensor:

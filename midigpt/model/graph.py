@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from midigpt.model.capture import Launcher
-from midigpt.model.decoder import Decoder, check_prompt, check_room, check_tokens
+from midigpt.model.decoder import Decoder, check_prompt, check_rewind, check_room, check_tokens
 from midigpt.model.graph_attending import LookingBack, Reading
 from midigpt.model.row import CHUNK, Prompt
 from midigpt.model.static_cache import LANES, QUERIES, Bank, Lane
@@ -138,11 +138,10 @@ class GraphDecoder(Decoder):
         if length == 0:
             lane = self._rows.pop(row, None)
             if lane is not None:
-                lane.clear()
+                lane.keep(lane, 0)
             return
         lane = self._rows[row]
-        if not 0 <= length <= lane.length:
-            raise ValueError(f"row {row} holds {lane.length} tokens, cannot rewind to {length}")
+        check_rewind(row, lane.length, length)
         lane.rewind(length)
 
     def _lane(self, row: int) -> Lane:

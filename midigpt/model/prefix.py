@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from midigpt.model.row import common_beginning
+
 if TYPE_CHECKING:
     from midigpt.model.gpt2 import GPT2Config
     from midigpt.model.row import Placed
@@ -55,11 +57,7 @@ class Prefix:
 
     def common(self, visible: list[Placed]) -> int:
         """How many tokens ``visible`` begins with that are held."""
-        shorter = min(len(self.held), len(visible))
-        if self.held[:shorter] == visible[:shorter]:
-            return shorter
-        pairs = enumerate(zip(self.held, visible, strict=False))
-        return next(index for index, (old, new) in pairs if old != new)
+        return common_beginning(self.held, visible)
 
     def keep(self, count: int) -> None:
         """Hold the first ``count`` tokens only."""

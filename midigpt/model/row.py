@@ -26,6 +26,15 @@ Placed = tuple[int, int]
 """A token and its position."""
 
 
+def common_beginning(held: list[Placed], visible: list[Placed]) -> int:
+    """How many tokens both begin with."""
+    shorter = min(len(held), len(visible))
+    if held[:shorter] == visible[:shorter]:
+        return shorter
+    pairs = enumerate(zip(held, visible, strict=False))
+    return next(index for index, (old, new) in pairs if old != new)
+
+
 @dataclass(frozen=True)
 class Prompt:
     """A prompt as asked for, and the part of it that is computed."""
@@ -47,23 +56,61 @@ class Prompt:
         return bool(self.visible) and self.visible[-1][1] == len(self.tokens) - 1
 
 
-class Row:
-    """One row's tokens with their keys and values, in memory that grows geometrically.
+class Books:
+    """Which tokens a row holds, wherever their keys and values lie.
 
     Attributes:
         held: the tokens whose keys are held, with their positions, in order.
         length: position of the next token.
         whole: how many of ``held`` were computed in whole chunks.
         prompt: the last prompt, while the row still begins with all of it.
-        logits: those after ``prompt``.
+        logits: those after ``prompt``, (V,).
     """
 
-    def __init__(self, model: GPT2LMHeadModel) -> None:
+    def __init__(self) -> None:
         self.held: list[Placed] = []
         self.length = 0
         self.whole = 0
         self.prompt: Prompt | None = None
         self.logits = torch.empty(0)
+
+    def usable(self, visible: list[Placed]) -> int:
+        """How many tokens, in whole chunks, ``visible`` begins with too; never all of it."""
+        common = common_beginning(self.held, visible)
+        return max(0, min(common, self.whole, len(visible) - 1)) // CHUNK * CHUNK
+
+    def keep(self, other: Books, count: int) -> None:
+        """Hold the first ``count`` tokens of ``other``, which may be these, and nothing else."""
+        self.held = other.held[:count]
+        self.length = self.held[-1][1] + 1 if self.held else 0
+        self.whole = min(other.whole, count)
+        self.prompt = None
+
+    def extend(self, tokens: list[Placed]) -> None:
+        """Hold ``tokens``, whose keys and values are there."""
+        if self.whole == len(self.held) and len(tokens) == CHUNK:
+            self.whole += CHUNK
+        self.held += tokens
+        self.length = tokens[-1][1] + 1
+
+    def finish(self, prompt: Prompt, logits: Tensor) -> None:
+        """Hold the whole of ``prompt``, with the logits after it."""
+        self.length, self.prompt, self.logits = len(prompt.tokens), prompt, logits
+
+    def rewind(self, length: int) -> None:
+        """Forget the tokens from position ``length`` on."""
+        del self.held[bisect_left(self.held, length, key=lambda placed: placed[1]) :]
+        self.whole = min(self.whole, len(self.held))
+        self.length = length
+        if self.prompt is not None and length < len(self.prompt.tokens):
+            self.prompt = None
+
+
+class Row(Books):
+    """One row's tokens with their keys and values, in memory that grows geometrically."""
+
+    def __init__(self, model: GPT2LMHeadModel) -> None:
+        super().__init__()
         self._model = model
         config = model.config
         # layers, key and value, rows (one), heads, tokens, head width
@@ -77,13 +124,6 @@ class Row:
         pair[0, ..., begin:, :] = keys
         pair[1, ..., begin:, :] = values
         return pair[0], pair[1]
-
-    def extend(self, tokens: list[Placed]) -> None:
-        """Hold ``tokens``, whose keys and values every layer has written."""
-        if self.whole == len(self.held) and len(tokens) == CHUNK:
-            self.whole += CHUNK
-        self.held += tokens
-        self.length = tokens[-1][1] + 1
 
     def reserve(self, total: int) -> None:
         """Make room for ``total`` tokens."""
@@ -102,38 +142,11 @@ class Row:
         """The first ``count`` tokens' keys and values, layer by layer."""
         return tuple((keys, values) for keys, values in self._memory[..., :count, :])
 
-    def keep_common(self, visible: list[Placed]) -> int:
-        """Keep the whole chunks that ``visible`` begins with too, but never all of it.
-
-        Returns:
-            The number of tokens kept.
-        """
-        pairs = enumerate(zip(self.held, visible, strict=False))
-        shorter = min(len(self.held), len(visible))
-        common = next((index for index, (old, new) in pairs if old != new), shorter)
-        usable = max(0, min(common, self.whole, len(visible) - 1))
-        self._drop(usable // CHUNK * CHUNK)
-        self.prompt = None
-        return len(self.held)
-
-    def rewind(self, length: int) -> None:
-        """Forget the tokens from position ``length`` on."""
-        self._drop(bisect_left(self.held, length, key=lambda placed: placed[1]))
-        self.length = length
-        if self.prompt is not None and length < len(self.prompt.tokens):
-            self.prompt = None
-
     def copy(self) -> Row:
         """The same tokens in memory of their own, which has room for what is held only."""
         twin = Row(self._model)
         twin.reserve(len(self.held))
         twin._memory[..., : len(self.held), :] = self._memory[..., : len(self.held), :]
-        twin.held, twin.length, twin.whole = self.held.copy(), self.length, self.whole
-        twin.prompt, twin.logits = self.prompt, self.logits
+        twin.keep(self, len(self.held))
+        twin.length, twin.prompt, twin.logits = self.length, self.prompt, self.logits
         return twin
-
-    def _drop(self, count: int) -> None:
-        """Hold the first ``count`` tokens only."""
-        del self.held[count:]
-        self.length = self.held[-1][1] + 1 if self.held else 0
-        self.whole = min(self.whole, count)

@@ -8,7 +8,6 @@ place at the end.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from midigpt.model.graph_attending import Stepping
-from midigpt.model.row import CHUNK, Placed, Prompt
+from midigpt.model.row import Books
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -109,7 +108,7 @@ def take_step(
     logits.copy_(network.logits(hidden).view_as(logits))
 
 
-class Lane:
+class Lane(Books):
     """One row's tokens, with their keys and values in its part of a bank.
 
     Args:
@@ -117,69 +116,22 @@ class Lane:
         index: which lane of it.
 
     Attributes:
-        held: the tokens whose keys are held, with their positions, in order.
-        length: position of the next token.
-        whole: how many of ``held`` were computed in whole chunks.
-        prompt: the last prompt, while the row still begins with all of it.
-        logits: those after ``prompt``, (V,).
         memory: (layers, 2, H, capacity, d).
     """
 
     def __init__(self, bank: Bank, index: int) -> None:
+        super().__init__()
         self.bank = bank
         self.index = index
         self.memory = bank.memory[:, :, index]
-        self.logits = torch.empty(0)
-        self.clear()
-
-    def clear(self) -> None:
-        """Hold nothing."""
-        self.held: list[Placed] = []
-        self.length = 0
-        self.whole = 0
-        self.prompt: Prompt | None = None
-
-    def usable(self, visible: list[Placed]) -> int:
-        """How many tokens, in whole chunks, ``visible`` begins with too; never all of it."""
-        most = min(self.whole, len(visible) - 1)
-        count = 0
-        while count + CHUNK <= most and _chunk(self.held, count) == _chunk(visible, count):
-            count += CHUNK
-        return count
 
     def take(self, other: Lane, count: int) -> None:
         """Hold the first ``count`` tokens of ``other``, which may be this one, and nothing else."""
         if other is not self:
             self.memory[..., :count, :] = other.memory[..., :count, :]
-        self.held = other.held[:count]
-        self.length = self.held[-1][1] + 1 if self.held else 0
-        self.whole = min(other.whole, count)
-        self.prompt = None
+        self.keep(other, count)
 
     def copy(self, other: Lane) -> None:
         """Hold what ``other`` holds."""
         self.take(other, len(other.held))
         self.length, self.prompt, self.logits = other.length, other.prompt, other.logits
-
-    def extend(self, tokens: list[Placed]) -> None:
-        """Hold ``tokens``, whose keys and values are there."""
-        if self.whole == len(self.held) and len(tokens) == CHUNK:
-            self.whole += CHUNK
-        self.held += tokens
-        self.length = tokens[-1][1] + 1
-
-    def finish(self, prompt: Prompt, logits: Tensor) -> None:
-        """Hold the whole of ``prompt``, with the logits after it."""
-        self.length, self.prompt, self.logits = len(prompt.tokens), prompt, logits
-
-    def rewind(self, length: int) -> None:
-        """Forget the tokens from position ``length`` on."""
-        del self.held[bisect_left(self.held, length, key=lambda placed: placed[1]) :]
-        self.whole = min(self.whole, len(self.held))
-        self.length = length
-        if self.prompt is not None and length < len(self.prompt.tokens):
-            self.prompt = None
-
-
-def _chunk(tokens: list[Placed], begin: int) -> list[Placed]:
-    return tokens[begin : begin + CHUNK]

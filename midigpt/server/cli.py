@@ -204,23 +204,12 @@ def device(text: str) -> str:
 
 def settings_of(given: argparse.Namespace) -> Settings:
     """What the service is told."""
-    return Settings(
-        config=given.config or "",
-        ckpt=given.ckpt or "",
-        pretrained=given.pretrained or "",
-        bento_model=given.bento_model or "",
-        hf_filename=given.hf_filename or "",
-        hf_repo=given.hf_repo or "",
-        device=given.device,
-        precision=given.precision,
-        log_level=given.log_level,
-        max_parallel=given.max_parallel,
-        max_queue=given.max_queue,
-        max_generation_seconds=given.max_generation_seconds,
-        idle_timeout=given.idle_timeout,
-        max_body_bytes=given.max_body_bytes,
-        cors_origins=",".join(given.cors_origin),
-    )
+    shared = {
+        name: value
+        for name, value in vars(given).items()
+        if name in Settings.model_fields and value is not None
+    }
+    return Settings(**shared, cors_origins=",".join(given.cors_origin))
 
 
 if __name__ == "__main__":

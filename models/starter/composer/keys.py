@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from midigpt.inference.controls import SCALES
+
 from .dice import weighted
 
 if TYPE_CHECKING:
     from random import Random
 
 MODES = {
-    "major": (0, 2, 4, 5, 7, 9, 11),
-    "minor": (0, 2, 3, 5, 7, 8, 10),
-    "harmonic minor": (0, 2, 3, 5, 7, 8, 11),
-    "dorian": (0, 2, 3, 5, 7, 9, 10),
-    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
-    "lydian": (0, 2, 4, 6, 7, 9, 11),
-    "phrygian": (0, 1, 3, 5, 7, 8, 10),
+    "major": SCALES["major"],
+    "minor": SCALES["natural_minor"],
+    "harmonic minor": SCALES["harmonic_minor"],
+    "dorian": SCALES["dorian"],
+    "mixolydian": SCALES["mixolydian"],
+    "lydian": SCALES["lydian"],
+    "phrygian": SCALES["phrygian"],
 }
 """Semitones above the tonic, by mode."""
 
