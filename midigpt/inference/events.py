@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from midigpt.inference.loop import Row
 from midigpt.inference.plan import Cell, Step
+from midigpt.inference.row import Row
 from midigpt.inference.token_log import RunLog, TokenLogger
 
 if TYPE_CHECKING:

@@ -6,13 +6,14 @@ away from the obvious note, but never the tokens that give the music its structu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from midigpt.model.sampling import Limits, cut
 from midigpt.tokens.grammar_types import NOTE_TYPES, POSITION
 
 if TYPE_CHECKING:
@@ -64,37 +65,10 @@ class Filters:
         """
         if self.top_k == 0 and self.top_p >= 1 and self.mask_k == 0 and self.mask_p == 0:
             return probs
-        ranked, order = probs.sort(dim=1, descending=True, stable=True)
-        kept = _normalised(self._likeliest(ranked))
-        varied = self._without_obvious(kept, self.droppable[order])
-        nothing = varied.sum(dim=1, keepdim=True) == 0
-        result = _normalised(torch.where(nothing, ranked, varied))
-        return torch.empty_like(probs).scatter_(1, order, result)
+        return cut(probs, self.droppable, self.limits)
 
-    def _likeliest(self, ranked: Tensor) -> Tensor:
-        """Zero what ``top_k`` and ``top_p`` drop; both look at the whole distribution."""
-        dropped = torch.zeros_like(ranked, dtype=torch.bool)
-        if self.top_k > 0:
-            dropped[:, self.top_k :] = True
-        if self.top_p < 1:
-            dropped |= _mass_before(ranked) >= self.top_p
-            dropped[:, 0] = False  # as one would be, if single precision makes zero of top_p
-        return ranked.masked_fill(dropped, 0)
-
-    def _without_obvious(self, ranked: Tensor, droppable: Tensor) -> Tensor:
-        """Zero what ``mask_k`` and ``mask_p`` drop of what is left."""
-        rank = torch.arange(ranked.shape[1], device=ranked.device)
-        candidates = (ranked > 0).sum(dim=1, keepdim=True)
-        obvious = (rank < self.mask_k) & (self.mask_k < candidates)
-        if self.mask_p > 0:
-            obvious |= (_mass_before(ranked) < self.mask_p) & (rank < candidates - 1)
-        return ranked.masked_fill(obvious & droppable, 0)
-
-
-def _mass_before(ranked: Tensor) -> Tensor:
-    """The probability of everything ranked before each token."""
-    return functional.pad(ranked.cumsum(dim=1)[:, :-1], (1, 0))
-
-
-def _normalised(probs: Tensor) -> Tensor:
-    return probs / probs.sum(dim=1, keepdim=True)
+    @property
+    def limits(self) -> Limits:
+        """The same as numbers to compare with."""
+        top_p = self.top_p if self.top_p < 1 else math.inf
+        return Limits(self.top_k or math.inf, top_p, self.mask_k, self.mask_p)

@@ -8,10 +8,8 @@ one request, attempts at one step, or steps of different lengths: rows come and 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
-from enum import Enum
-from functools import partial
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -19,88 +17,19 @@ import torch
 from torch import Tensor
 
 from midigpt.errors import GenerationError
-from midigpt.inference import sampling
-from midigpt.inference.lookahead import Guesser
-from midigpt.inference.prompt import Prompt
-from midigpt.inference.rules import Mask, Rules
+from midigpt.inference.row import Row, Status
+from midigpt.model import sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from midigpt.inference.counters import Counters
     from midigpt.inference.filters import Filters
+    from midigpt.inference.prompt import Prompt
+    from midigpt.inference.rules import Mask
     from midigpt.model.decoder import Decoder
 
 R = TypeVar("R")
-
-
-class Status(Enum):
-    """How a row stands."""
-
-    RUNNING = "running"
-    COMPLETE = "complete"
-    TRUNCATED = "truncated"
-    CRASHED = "crash"
-    CANCELLED = "cancelled"
-
-
-@dataclass(slots=True, eq=False)
-class Row:
-    """One attempt at one step, being sampled.
-
-    Attributes:
-        prompt: what it starts from.
-        rules: its rules, having read the prompt.
-        temperature: its temperature.
-        place: seed, step and attempt: where its random numbers come from.
-        budget: the most tokens it may have.
-        weights: vectors (V,) that its probabilities are multiplied by, one after the other.
-        watch: told after every token, with the legal set (V,) that it was drawn from.
-        tokens: what was sampled.
-        status: how it stands.
-        slot: its place in the decoder while it runs.
-        logits: (V,), for its next token while it runs; right after a draw those of the drawn one.
-        ahead: guesses at the tokens after those that the decoder was given for sure, in order,
-            each with the logits after it.
-    """
-
-    prompt: Prompt
-    rules: Rules
-    temperature: float
-    place: tuple[int, int, int]
-    budget: int
-    weights: tuple[Tensor, ...] = ()
-    watch: Callable[[Row, Mask], None] = lambda *_: None
-    tokens: list[int] = field(default_factory=list)
-    status: Status = Status.RUNNING
-    slot: int = -1
-    logits: Tensor = field(default_factory=partial(torch.empty, 0))
-    ahead: list[tuple[int, Tensor]] = field(default_factory=list)
-    _guesser: Guesser | None = None
-
-    def push(self, token: int) -> None:
-        """Append a sampled token."""
-        self.tokens.append(token)
-        self.rules.advance(token)
-        if self.rules.complete(token):
-            self.status = Status.COMPLETE
-        elif len(self.tokens) >= self.budget:
-            self.status = Status.TRUNCATED
-
-    def guessed(self) -> bool:
-        """Whether the latest token had been guessed, so that the logits after it are known."""
-        if not self.ahead or self.ahead[0][0] != self.tokens[-1]:
-            return False
-        _, self.logits = self.ahead.pop(0)
-        return True
-
-    def guess(self, most: int) -> list[int]:
-        """What may come next, at most so many tokens; never more than the budget has room for."""
-        room = min(most, self.budget - len(self.tokens) - 1)
-        if room <= 0:
-            return []
-        self._guesser = self._guesser or Guesser(self.prompt.tokens)
-        return self._guesser.guess(len(self.prompt.tokens), self.tokens, room)
 
 
 _FIRST, _LATEST = 0, 1
@@ -215,11 +144,13 @@ class Loop:
         if rows and self._cancelled():
             for row in rows:
                 row.status = Status.CANCELLED
-        self._sample(_running(rows))
+        self._sample([row for row in _running(rows) if row.ready])
         rows = _running(rows)
-        waiting = [row for row in rows if not row.guessed()]
-        if waiting:
-            self._step(waiting)
+        for row in rows:
+            row.ready = row.ready and row.guessed()
+        # who has guesses left goes on with them, so that all take the next step together
+        if rows and not any(row.ready for row in rows):
+            self._advance(rows)
         return rows
 
     def _sample(self, rows: Sequence[Row]) -> None:
@@ -258,20 +189,37 @@ class Loop:
                 probs[index] = sampling.reweight(probs[index : index + 1], weights)[0]
         return self._filters.apply(probs)
 
-    def _step(self, rows: Sequence[Row]) -> None:
-        """Let the decoder read the latest tokens; where there is one row, guesses ride along."""
+    def _advance(self, rows: Sequence[Row]) -> None:
+        """Let the decoder read the latest tokens, and guesses at what follows them."""
         for row in rows:
             if row.ahead:
                 self._decoder.rewind(row.slot, len(row.prompt.tokens) + len(row.tokens) - 1)
+        if self._decoder.stride:
+            self._walk(rows)
+        else:
+            self._step(rows)
+
+    def _walk(self, rows: Sequence[Row]) -> None:
+        """The guesses are the decoder's own: it draws as we do, by fewer rules."""
+        decoder = self._decoder
+        courses = [row.course(self._filters, decoder.stride) for row in rows]
+        began = time.perf_counter()
+        walks = decoder.walk([row.slot for row in rows], [row.tokens[-1] for row in rows], courses)
+        self._counters.forward_s += time.perf_counter() - began
+        for row, walked in zip(rows, walks, strict=True):
+            row.read(*walked)
+
+    def _step(self, rows: Sequence[Row]) -> None:
+        """The guesses are ours; where there is one row, they ride along."""
         first = rows[0]
         guess = first.guess(self._decoder.lookahead) if len(rows) == 1 else []
-        began = time.perf_counter()
         slots = [row.slot for row in rows] + [first.slot] * len(guess)
+        began = time.perf_counter()
         logits = self._decoder.step(slots, [row.tokens[-1] for row in rows] + guess)
         self._counters.forward_s += time.perf_counter() - began
-        for row, line in zip(rows, logits, strict=False):
-            row.logits, row.ahead = line, []
-        first.ahead = list(zip(guess, logits[len(rows) :], strict=True))
+        first.read([logits[0], *logits[len(rows) :]], guess)
+        for row, line in zip(rows[1:], logits[1:], strict=False):
+            row.read([line], [])
 
 
 class _Stopped(Exception):  # noqa: N818 - a signal, not an error

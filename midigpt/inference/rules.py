@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from midigpt.tokens import Vocabulary
+    from midigpt.tokens.grammar_table import Chart
 
 Mask = NDArray[np.bool_]
 """Tokens, (V,) or (B, V), that may be sampled."""
@@ -45,6 +46,22 @@ class Constraint(Protocol):
 
     def copy(self) -> Self:
         """An independent copy in the same state."""
+
+
+class Outlook(NamedTuple):
+    """The rules of a row as far as they can be followed by somebody else for a while.
+
+    Attributes:
+        chart: its grammar.
+        state: the state in that.
+        window: the first position of the window, and its end.
+        allowed: what the other rules leave now, (V,).
+    """
+
+    chart: Chart
+    state: int
+    window: tuple[int, int]
+    allowed: Mask
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +114,14 @@ class Rules:
             return
         for rule in self.forcing:
             rule.restrict(out)
+
+    def outlook(self) -> Outlook:
+        """What can be said at once about the next few tokens, if not about all of them."""
+        grammar = self.grammar
+        allowed = np.ones_like(grammar.chart.allowed[0])
+        for rule in self.watching:
+            rule.restrict(allowed)
+        return Outlook(grammar.chart, grammar.state, (grammar.low, grammar.high), allowed)
 
     def complete(self, token: int) -> bool:
         """Whether the token just observed completes the step."""

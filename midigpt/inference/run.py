@@ -14,8 +14,8 @@ from midigpt.errors import GenerationError
 from midigpt.inference.checks import rejections
 from midigpt.inference.draft import Draft
 from midigpt.inference.events import Telling
-from midigpt.inference.loop import Row, Status
 from midigpt.inference.prompt import build
+from midigpt.inference.row import Row, Status
 from midigpt.inference.rulebook import Rulebook
 from midigpt.inference.steps import room_for, window_sizes, window_steps
 from midigpt.score import Score

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from midigpt.inference import sampling
-from midigpt.inference.loop import Row, Status
+from midigpt.inference.row import Row, Status
+from midigpt.model import sampling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

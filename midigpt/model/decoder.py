@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from midigpt.model.gpt2 import visible_keys
+from midigpt.model.pilot import Walked
 from midigpt.model.row import CHUNK, Prompt, Row
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from midigpt.model.gpt2 import GPT2LMHeadModel
     from midigpt.model.packing import Precision
+    from midigpt.model.pilot import Course
     from midigpt.model.row import Placed
 
 
@@ -32,6 +34,7 @@ class Decoder(Protocol):
         prompt_tokens: visible tokens of all prompts so far.
         reused_tokens: those of them that were not computed again.
         lookahead: how many more tokens of a row a step takes at little cost beyond its first.
+        stride: how many tokens a row may go by itself; 0 where steps are all there is.
     """
 
     vocab_size: int
@@ -40,6 +43,7 @@ class Decoder(Protocol):
     prompt_tokens: int
     reused_tokens: int
     lookahead: int = 0
+    stride: int = 0
 
     def prefill(
         self,
@@ -107,6 +111,23 @@ class Decoder(Protocol):
             KeyError: there is no such row.
             IndexError: a token outside the vocabulary, or a row that fills the context.
         """
+
+    def walk(
+        self,
+        rows: Sequence[int],
+        tokens: Sequence[int],
+        courses: Sequence[Course],  # noqa: ARG002 - for those who can go on by themselves
+    ) -> list[Walked]:
+        """Append one token to each of ``rows``, all different, and let each draw what follows.
+
+        The logits are those of :meth:`step`. A row ends with the last of its guesses; it may have
+        fewer than its course has numbers for.
+
+        Raises:
+            KeyError: there is no such row.
+            IndexError: a token outside the vocabulary, or a row that fills the context.
+        """
+        return [Walked(line[None], []) for line in self.step(rows, tokens)]
 
     def rewind(self, row: int, length: int) -> None:
         """Forget a row's tokens from position ``length`` on; 0 frees the row, if there is one.

@@ -1,4 +1,7 @@
-"""The decoder for CUDA: a step is one captured graph, over memory that stays where it is."""
+"""The decoder for CUDA: a step is one captured graph, over memory that stays where it is.
+
+Rows also go some steps by themselves, graph after graph, with the device drawing the tokens.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +15,37 @@ from typing_extensions import override
 from midigpt.model.capture import Launcher
 from midigpt.model.decoder import Decoder, check_prompt, check_rewind, check_room, check_tokens
 from midigpt.model.graph_attending import LookingBack, Reading
+from midigpt.model.pilot import STRIDE, Walked
 from midigpt.model.row import CHUNK, Prompt
-from midigpt.model.static_cache import LANES, QUERIES, Bank, Lane
+from midigpt.model.static_cache import LANES, Bank, Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from midigpt.model.graph_network import GraphNetwork
+    from midigpt.model.pilot import Course
     from midigpt.model.row import Placed
 
 Turn = tuple[int, int, Bank]
-"""One captured step: its bucket, how often its rows were there before, and their bank."""
+"""One captured step: its bucket, the how manieth of its rows it is, and their bank."""
 
 
 class GraphDecoder(Decoder):
     """Runs a graph network.
 
-    A step has one shape for each bucket of lengths, whoever takes part: ``LANES`` rows of
-    ``QUERIES`` tokens, each looking at the keys of its row, of which the later ones are masked.
-    Which of these shapes a token goes through follows from what its row holds, and so do the shapes
-    in which a prompt is read. So on CUDA a row's logits depend on other rows, or on guesses behind
-    a token, only if some kernel gives one row of a fixed shape another result for what lies in the
-    others, or for its place among them. Kernels that work tile by tile have no reason to, but no
+    A step has one shape for each bucket of lengths, whoever takes part: a token for each of
+    ``LANES`` rows, looking at the keys of its row, of which the later ones are masked. Which of
+    these shapes a token goes through follows from what its row holds, and so do the shapes in
+    which a prompt is read. So on CUDA a row's logits depend on other rows only if some kernel gives
+    one row of a fixed shape another result for what lies in the others, or for its place among
+    them. Kernels that work tile by tile have no reason to, but no
     library promises that. Neither it nor the speed has been tried on a CUDA device yet:
     ``tests/model/test_graph_cuda.py`` does so where there is one. On a CPU, where the same code
     runs without a capture, it holds in all tests.
 
-    The first step in a bucket takes longer: its graph is captured. Memory is taken in banks of
-    ``LANES`` rows, each of them for the whole context, and kept: 4 rows of 2048 tokens of 12
-    layers of 768 are 312 MB in bf16.
+    The first step in a bucket takes longer, for its graph is captured, and so does the first walk.
+    Memory is taken in banks of ``LANES`` rows, each of them for the whole context, and kept: 4 rows
+    of 2048 tokens of 12 layers of 768 are 312 MB in bf16.
 
     Args:
         network: the weights, on their device; any number of decoders may use them.
@@ -50,7 +55,7 @@ class GraphDecoder(Decoder):
         self.vocab_size = network.config.vocab_size
         self.context = network.config.n_positions
         self.precision = network.precision
-        self.lookahead = QUERIES - 1
+        self.stride = STRIDE
         self.prompt_tokens = 0
         self.reused_tokens = 0
         self._network = network
@@ -119,19 +124,51 @@ class GraphDecoder(Decoder):
         check_tokens(tokens, self.vocab_size)
         check_room([lane.length for lane, _ in pairs], rows, self.context)
         turns = _turns([lane for lane, _ in pairs])
-        found = self._launcher.host(len(turns), LANES, QUERIES, self.vocab_size)
+        found = self._launcher.host(len(turns), LANES, self.vocab_size)
         where = torch.empty(len(pairs), dtype=torch.int64)
         for number, ((bucket, _, bank), indices) in enumerate(turns):
-            moves: dict[Lane, list[int]] = defaultdict(list)
+            moves = {pairs[index][0]: pairs[index][1] for index in indices}
             for index in indices:
-                lane, token = pairs[index]
-                where[index] = (number * LANES + lane.index) * QUERIES + len(moves[lane])
-                moves[lane].append(token)
+                where[index] = number * LANES + pairs[index][0].index
             found[number].copy_(bank.step(bucket, moves), non_blocking=True)
-            for lane, new in moves.items():
-                lane.extend([(token, lane.length + at) for at, token in enumerate(new)])
+            for lane, token in moves.items():
+                lane.extend([(token, lane.length)])
         self._launcher.wait()
-        return found.flatten(0, 2)[where]
+        return found.flatten(0, 1)[where]
+
+    @override
+    @torch.inference_mode()
+    def walk(
+        self, rows: Sequence[int], tokens: Sequence[int], courses: Sequence[Course]
+    ) -> list[Walked]:
+        lanes = [self._rows[row] for row in rows]
+        check_tokens(tokens, self.vocab_size)
+        check_room([lane.length for lane in lanes], rows, self.context)
+        moves = dict(zip(lanes, zip(tokens, courses, strict=True), strict=True))
+        walked: dict[Lane, Walked] = {}
+        for (bucket, _, bank), indices in _turns(lanes):
+            together = {lanes[index]: moves[lanes[index]] for index in indices}
+            walked |= self._walk(bucket, bank, together)
+        return [walked[lane] for lane in lanes]
+
+    def _walk(
+        self, bucket: int, bank: Bank, moves: dict[Lane, tuple[int, Course]]
+    ) -> dict[Lane, Walked]:
+        """The walks of lanes of one bank, all of which look at as many keys."""
+        room = min(
+            min(bucket - len(lane.held), self.context - lane.length, STRIDE) for lane in moves
+        )
+        count = min(room, max(1 + len(course.numbers) for _, course in moves.values()))
+        log = self._launcher.host(count, LANES, self.vocab_size + 1)
+        log.copy_(bank.walk(bucket, moves, count), non_blocking=True)
+        self._launcher.wait()
+        walked = {}
+        for lane, (token, course) in moves.items():
+            own = log[: 1 + len(course.numbers), lane.index]  # (n, V + 1)
+            guesses = [int(guess) for guess in own[:-1, -1]]
+            lane.extend([(new, lane.length + at) for at, new in enumerate([token, *guesses])])
+            walked[lane] = Walked(own[:, :-1], guesses)
+        return walked
 
     @override
     def rewind(self, row: int, length: int) -> None:
@@ -206,12 +243,11 @@ class GraphDecoder(Decoder):
 
 
 def _turns(lanes: list[Lane]) -> list[tuple[Turn, list[int]]]:
-    """Which of ``lanes`` move together, by their indices; those of one lane in their order."""
+    """Which of ``lanes`` move together, by their indices; one that comes again moves later."""
     turns: dict[Turn, list[int]] = defaultdict(list)
-    taken, in_bucket = Counter[Lane](), Counter[tuple[Lane, int]]()
+    taken = Counter[Lane]()
     for index, lane in enumerate(lanes):
         taken[lane] += 1
         bucket = lane.bank.bucket(len(lane.held) + taken[lane])
-        turns[bucket, in_bucket[lane, bucket] // QUERIES, lane.bank].append(index)
-        in_bucket[lane, bucket] += 1
-    return sorted(turns.items(), key=lambda turn: turn[0][:2])
+        turns[bucket, taken[lane], lane.bank].append(index)
+    return sorted(turns.items(), key=lambda turn: turn[0][1])

@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
 
 class Stepping:
-    """Attention of Q new tokens for each of B lanes; leaves keys and values in their places.
+    """Attention of a new token for each of B lanes; leaves keys and values in their places.
 
     Args:
         config: the network's shape.
         memory: (layers, 2, B, H, capacity, d).
         bucket: how many keys to look at; those behind a token's own place are masked.
-        places: where the tokens go, (B, Q).
+        places: where the tokens go, (B,).
     """
 
     def __init__(self, config: GPT2Config, memory: Tensor, bucket: int, places: Tensor) -> None:
-        self._shape = (*places.shape, 3, config.n_head, config.head_dim)
+        self._shape = (-1, 3, config.n_head, config.head_dim)
         self._near = memory[..., :bucket, :]
         self._by_place = memory.permute(0, 2, 4, 1, 3, 5)  # (layers, B, capacity, 2, H, d)
-        self._where = torch.arange(len(places), device=places.device)[:, None], places
-        later = torch.arange(bucket, device=places.device) > places[..., None]  # (B, Q, N)
+        self._where = torch.arange(len(places), device=places.device), places
+        later = torch.arange(bucket, device=places.device) > places[:, None]  # (B, N)
         # as a sum: of a mask, attention would make one in every layer
         bias = torch.zeros(later.shape, dtype=memory.dtype, device=memory.device)
-        self._bias = bias.masked_fill(later, -torch.inf)[:, None]  # (B, 1, Q, N)
+        self._bias = bias.masked_fill(later, -torch.inf)[:, None, None]  # (B, 1, 1, N)
 
     def __call__(self, layer: int, qkv: Tensor) -> Tensor:
-        """(B Q, 3 D) to (B Q, D)."""
-        split = qkv.view(self._shape)  # (B, Q, 3, H, d)
-        self._by_place[layer].index_put_(self._where, split[:, :, 1:])
+        """(B, 3 D) to (B, D)."""
+        split = qkv.view(self._shape)  # (B, 3, H, d)
+        self._by_place[layer].index_put_(self._where, split[:, 1:])
         keys, values = self._near[layer].unbind()  # (B, H, N, d)
-        q = split[:, :, 0].transpose(1, 2)  # (B, H, Q, d)
+        q = split[:, 0, :, None]  # (B, H, 1, d)
         found = F.scaled_dot_product_attention(q, keys, values, attn_mask=self._bias)
-        return found.transpose(1, 2).reshape(len(qkv), -1)
+        return found.flatten(1)
 
 
 class Reading:

@@ -16,6 +16,7 @@ from midigpt.model.graph import GraphDecoder
 from midigpt.model.graph_network import DTYPES, GraphNetwork
 from midigpt.model.packed import WIDTH_STEP, PackedNetwork
 from midigpt.model.packing import PRECISIONS, can_pack
+from midigpt.model.pilot import free_course
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +42,8 @@ _TOLERANCE = 0.1
 """For the logits of the trial, which are around 0.5; bf16 is off by 0.002, int8 by 0.01."""
 
 _TRIAL = [(7 * i * i + 3) % 31 for i in range(70)]
+
+_TRIAL_NUMBERS = [0.1, 0.8, 0.4]
 
 
 def make_decoders(
@@ -135,4 +138,8 @@ def works(config: GPT2Config, precision: Precision, device: torch.device) -> boo
         lone = alone.step([0], [rows])[0]
         logits = together.step(range(rows), [rows] * rows)
         same &= all(torch.equal(row, lone) for row in logits)
+    if alone.stride:
+        (walked,) = alone.walk([0], [1], [free_course(size.vocab_size, _TRIAL_NUMBERS)])
+        steps = [together.step([0], [token])[0] for token in (1, *walked.guesses)]
+        same &= torch.equal(walked.logits, torch.stack(steps))
     return same and torch.allclose(expected, exact, rtol=0, atol=_TOLERANCE)

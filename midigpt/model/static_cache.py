@@ -1,9 +1,8 @@
 """Keys and values that stay where they are: banks of lanes, one for each row of a decoder.
 
 A captured step knows addresses and nothing else. So a bank is allocated whole; all of its lanes
-take every step, with as many tokens as there is room for, whether rows have them or not; and where
-a token goes and what it may look at is read from memory too. A token that is none goes to a spare
-place at the end.
+take every step, whether their rows do or not; and where a token goes and what it may look at is
+read from memory too. A token that is none goes to a spare place at the end.
 """
 
 from __future__ import annotations
@@ -15,24 +14,20 @@ import torch
 from torch import Tensor
 
 from midigpt.model.graph_attending import Stepping
+from midigpt.model.pilot import Pilot
 from midigpt.model.row import Books
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from midigpt.model.capture import Launcher
     from midigpt.model.graph_network import GraphNetwork
+    from midigpt.model.pilot import Course
 
 LANES = 4
 """Rows per bank.
 
 Weights are read once for all of them, but the keys of each are read whether a row is there or not.
-"""
-
-QUERIES = 4
-"""Tokens per lane and step.
-
-Together with the lanes as many as one tile of a matrix product has anyway.
 """
 
 SHORTEST = 256
@@ -43,7 +38,7 @@ GRAIN = 64
 
 
 class Bank:
-    """Memory of ``LANES`` rows, and the step that they take together.
+    """Memory of ``LANES`` rows, and the steps that they take together.
 
     Attributes:
         memory: (layers, 2, LANES, H, capacity, d). What lies behind the held tokens is finite:
@@ -52,60 +47,85 @@ class Bank:
 
     def __init__(self, network: GraphNetwork, launcher: Launcher) -> None:
         self._spare = network.config.n_positions
-        self._capacity = -(-(self._spare + QUERIES) // GRAIN) * GRAIN
+        self._capacity = -(-(self._spare + 1) // GRAIN) * GRAIN
         self.memory = network.memory(LANES, self._capacity)
         self._network = network
         self._launcher = launcher
-        shape, device = (LANES, QUERIES), network.device
-        self._inputs = torch.zeros(*shape, 3, dtype=torch.int64, device=device)
-        self._logits = torch.zeros(*shape, network.config.vocab_size, device=device)
+        device, vocab_size = network.device, network.config.vocab_size
+        # tokens with their positions and their places in memory; and by how much the latter two
+        # grow when a lane goes on by itself
+        self._inputs = torch.zeros(LANES, 3, dtype=torch.int64, device=device)
+        self._growth = torch.zeros(LANES, 1, dtype=torch.int64, device=device)
+        self._logits = torch.zeros(LANES, vocab_size, device=device)
+        self._pilot: Pilot | None = None
         self._steps: dict[int, Callable[[], None]] = {}
+        self._strides: dict[int, Callable[[], None]] = {}
 
     def bucket(self, total: int) -> int:
         """How many keys a step looks at that lets a row hold ``total`` tokens."""
         return min(max(SHORTEST, 1 << (total - 1).bit_length()), self._capacity)
 
-    def step(self, bucket: int, moves: Mapping[Lane, Sequence[int]]) -> Tensor:
-        """Compute the next tokens of some lanes.
+    def step(self, bucket: int, moves: Mapping[Lane, int]) -> Tensor:
+        """Compute the next token of some lanes.
 
         Args:
             bucket: how many keys to look at.
-            moves: lanes of this bank, none of which changes, with at most ``QUERIES`` tokens each.
+            moves: the tokens of some lanes of this bank, none of which changes.
 
         Returns:
-            Logits, (LANES, QUERIES, V), on the device; valid until the next step.
+            Logits, (LANES, V), on the device; valid until the next step.
         """
-        none = [(0, 0, self._spare + query) for query in range(QUERIES)]
-        inputs = [none.copy() for _ in range(LANES)]
-        for lane, tokens in moves.items():
-            for query, token in enumerate(tokens):
-                inputs[lane.index][query] = token, lane.length + query, len(lane.held) + query
-        self._inputs.copy_(torch.tensor(inputs), non_blocking=True)
+        self._place(moves)
         if bucket not in self._steps:
-            step = partial(
-                take_step, self._network, self.memory, bucket, self._inputs, self._logits
-            )
-            self._steps[bucket] = self._launcher.prepared(step)
+            self._steps[bucket] = self._launcher.prepared(partial(self._take, bucket))
         self._steps[bucket]()
         return self._logits
 
+    def walk(self, bucket: int, moves: Mapping[Lane, tuple[int, Course]], count: int) -> Tensor:
+        """Let some lanes go on by themselves for ``count`` steps, the first with a given token.
 
-def take_step(
-    network: GraphNetwork, memory: Tensor, bucket: int, inputs: Tensor, logits: Tensor
-) -> None:
-    """What is captured: reads ``inputs`` and ``memory``, writes ``memory`` and ``logits``.
+        Returns:
+            (count, LANES, V + 1), on the device, valid until the next walk: the logits of every
+            step, and behind them the token drawn from them.
+        """
+        courses = {lane.index: course for lane, (_, course) in moves.items()}
+        if self._pilot is None:
+            chart = next(iter(courses.values())).chart
+            self._pilot = Pilot(LANES, chart, self._network.device)
+        self._pilot.set(courses)
+        if bucket not in self._strides:
+            # what prepares it may run it a few times: with no lane taking part
+            self._place({})
+            stride = partial(self._take_and_draw, bucket, self._pilot)
+            self._strides[bucket] = self._launcher.prepared(stride)
+            self._pilot.set(courses)
+        self._place({lane: token for lane, (token, _) in moves.items()})
+        for _ in range(count):
+            self._strides[bucket]()
+        return self._pilot.log[:count]
 
-    Args:
-        network: the weights.
-        memory: of a bank.
-        bucket: how many keys to look at.
-        inputs: tokens with their positions and their places in ``memory``, (LANES, QUERIES, 3).
-        logits: (LANES, QUERIES, V).
-    """
-    tokens, positions, places = inputs.unbind(-1)
-    stepping = Stepping(network.config, memory, bucket, places)
-    hidden = network.hidden(tokens.flatten(), positions.flatten(), stepping)
-    logits.copy_(network.logits(hidden).view_as(logits))
+    def _place(self, moves: Mapping[Lane, int]) -> None:
+        """Show the next step its tokens."""
+        inputs = [(0, 0, self._spare)] * LANES
+        growth = [[0]] * LANES
+        for lane, token in moves.items():
+            inputs[lane.index] = token, lane.length, len(lane.held)
+            growth[lane.index] = [1]
+        self._inputs.copy_(torch.tensor(inputs), non_blocking=True)
+        self._growth.copy_(torch.tensor(growth), non_blocking=True)
+
+    def _take(self, bucket: int) -> None:
+        """What is captured as a step: reads and writes memory that stays where it is."""
+        tokens, positions, places = self._inputs.unbind(1)
+        stepping = Stepping(self._network.config, self.memory, bucket, places)
+        hidden = self._network.hidden(tokens, positions, stepping)
+        self._logits.copy_(self._network.logits(hidden))
+
+    def _take_and_draw(self, bucket: int, pilot: Pilot) -> None:
+        """The same for a step of a walk: leaves what the next one reads."""
+        self._take(bucket)
+        tokens = pilot.choose(self._logits)[:, None]
+        self._inputs.copy_(torch.cat([tokens, self._inputs[:, 1:] + self._growth], dim=1))
 
 
 class Lane(Books):

@@ -16,6 +16,7 @@ from midigpt.tokens.grammar_table import (
     FILL,
     METER,
     POSITIONS,
+    Chart,
     Layout,
     Machine,
 )
@@ -181,6 +182,16 @@ class GrammarState:
             positions = self._machine.positions
             out[positions.start : positions.start + self.low] = False
             out[positions.start + self.high : positions.stop] = False
+
+    @property
+    def state(self) -> int:
+        """The state, of those in :attr:`chart`."""
+        return self._state
+
+    @property
+    def chart(self) -> Chart:
+        """The grammar as it is from here."""
+        return self._layout.chart(self._enough, self._spent)
 
     def begin_fill(self, *, drum: bool, limit: int | None) -> None:
         """Say which bar is being filled, right after the token that starts the fill.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property, lru_cache
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,7 +31,33 @@ if TYPE_CHECKING:
 POSITIONS, MELODIC_TRACK, DRUM_TRACK, BAR, METER, FILL = range(6)
 """Columns that change more than the memory; they come first, then those of attributes."""
 
+MOST_CHARTS = 16
+"""How many charts of a layout are kept, each a byte per state and token."""
+
 _EVENTS = (POSITION, "Track", "Track", "Bar", "TimeSig", "FillInStart")
+
+
+class Chart(NamedTuple):
+    """The grammar in plain tables, for whoever follows it without this package.
+
+    It is exact until the number of bars or tracks, or an attribute that is given, changes what is
+    allowed, or until the next fill begins.
+
+    Attributes:
+        moves: the next state, per state and token, (S, V).
+        allowed: the tokens allowed in a state, but for the window, (S, V).
+        windowed: per state, whether positions are limited to the window, (S,).
+        positions: per token, which position it is, -1 for all others, (V,).
+        lows: per token, where the window begins from then on, -1 where it stays, (V,).
+        highs: the same for its end, (V,).
+    """
+
+    moves: NDArray[np.int64]
+    allowed: NDArray[np.bool_]
+    windowed: NDArray[np.bool_]
+    positions: NDArray[np.int64]
+    lows: NDArray[np.int64]
+    highs: NDArray[np.int64]
 
 
 class Machine:
@@ -71,6 +98,27 @@ class Machine:
         unlisted = vocabulary.domain_size("TimeSig") - len(meters)
         self.limits = [self._limit(n, d, config.resolution) for n, d in meters]
         self.limits += [self.usual_limit] * unlisted
+
+    @cached_property
+    def token_moves(self) -> NDArray[np.int64]:
+        """The next state per state and token, (S, V)."""
+        return np.array(self.moves, dtype=np.int64)[:, self.columns]
+
+    @cached_property
+    def windows(self) -> NDArray[np.int64]:
+        """Per token its position and the window after it, -1 where there is no such; (3, V)."""
+        windows = np.full((3, len(self.columns)), -1, dtype=np.int64)
+        positions, lows, highs = windows
+        positions[self.positions] = range(self.position_count)
+        lows[self.positions] = positions[self.positions] + 1
+        for token, column in enumerate(self.columns):
+            if column in {BAR, FILL}:
+                lows[token] = 0
+            if column == BAR:
+                highs[token] = self.usual_limit
+            elif column == METER:
+                highs[token] = self.limits[token - self.meters.start]
+        return windows
 
     def _columns(self) -> list[int]:
         # the later of two columns of one name: a track is one of drums unless it is not
@@ -127,6 +175,8 @@ class Layout:
         unfit_header: bits spent from the start in the header of a melodic and of a drum track.
         unfit_bar: the same in their bars.
         quiet: the first column that changes nothing but the memory.
+        chart: the grammar where there are enough bars (1) or tracks (2), and with these bits of
+            spent attributes.
     """
 
     def __init__(self, machine: Machine, options: Options, kinds: Mapping[str, str]) -> None:
@@ -141,12 +191,24 @@ class Layout:
         rows = _Rows(machine.vocabulary)
         self.starts = self._starts(machine, options, rows)
         self.rows = rows.finished()
+        self._machine = machine
+        self.chart = lru_cache(maxsize=MOST_CHARTS)(self._chart)
         self.windowed = [
             (memory.in_bar or memory.in_fill)
             and (options.strict or memory.last is not Last.BAR_ATTRIBUTE)
             and bool(self.rows[starts[0], machine.positions].any())
             for memory, starts in zip(machine.memories, self.starts, strict=True)
         ]
+
+    def _chart(self, enough: int, spent: int) -> Chart:
+        rows = [
+            starts[enough] + (place & spent)
+            for starts, place in zip(self.starts, self.places, strict=True)
+        ]
+        machine = self._machine
+        return Chart(
+            machine.token_moves, self.rows[rows], np.array(self.windowed), *machine.windows
+        )
 
     def _starts(self, machine: Machine, options: Options, rows: _Rows) -> list[tuple[int, ...]]:
         every = frozenset(machine.names)

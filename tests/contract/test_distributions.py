@@ -5,8 +5,9 @@ from itertools import chain
 import pytest
 
 from midigpt import Score
-from midigpt.inference import GenerationRequest, sampling
+from midigpt.inference import GenerationRequest
 from midigpt.inference.filters import Filters
+from midigpt.model import sampling
 from midigpt.tokens.types import BAR_LEVELS, TRACK_LEVELS
 from tests.contract.engines import engine
 from tests.contract.vectors import needs_vectors, rows

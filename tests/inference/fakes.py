@@ -11,6 +11,7 @@ class FakeDecoder:
         self.context = context
         self.precision = "fp32"
         self.lookahead = 0
+        self.stride = 0
         self.prompt_tokens = 0
         self.reused_tokens = 0
         self.rows = {}

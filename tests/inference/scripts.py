@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import pytest
 
-from midigpt.inference import sampling
+from midigpt.model import sampling
 
 NOTE = ("NoteOnset 72", "NoteDuration 3")
 BAR = ("Bar", "TimeSig 0", *NOTE, "BarEnd")

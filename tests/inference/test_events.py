@@ -3,7 +3,7 @@
 import pytest
 
 from midigpt.inference import GenerationRequest, events
-from midigpt.inference.loop import Status
+from midigpt.inference.row import Status
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from midigpt.errors import GenerationError
 from midigpt.inference import InferenceConfig
 from midigpt.inference.counters import Counters
 from midigpt.inference.filters import Filters
-from midigpt.inference.loop import Loop, Row, Status
+from midigpt.inference.loop import Loop
 from midigpt.inference.prompt import Prompt
+from midigpt.inference.row import Row, Status
 from tests.inference.fakes import FakeDecoder
 
 END = 0
@@ -211,8 +212,8 @@ def test_weights_shape_the_distribution(loop):
     assert tokens == [5] * 4
 
 
-def test_filters_apply(decoder, vocabulary):
-    filters = Filters.of(InferenceConfig(top_k=1), vocabulary)
+def test_filters_apply(decoder):
+    filters = Filters(torch.ones(20, dtype=torch.bool), top_k=1)
     loop = Loop(decoder, filters, lambda: False, Counters())
     ((_, tokens),) = loop.run([candidate(row(4, 5, budget=1))])[0]
     assert tokens == [int(np.argmax(FakeDecoder(20).prefill(0, (4, 5)).numpy()))]

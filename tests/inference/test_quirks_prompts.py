@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from midigpt.inference import sampling
+from midigpt.model import sampling
 from tests.inference.conftest import random_engine
 from tests.inference.scripts import BAR
 from tests.inference.sessions import WHOLE, asked, song

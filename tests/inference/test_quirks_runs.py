@@ -11,7 +11,7 @@ import torch
 
 from midigpt import Bar, Note
 from midigpt.errors import GenerationCancelled, GenerationError
-from midigpt.inference import sampling
+from midigpt.model import sampling
 from tests.inference.conftest import ENCODER, random_engine
 from tests.inference.scripts import FILL, NOTE, follow, play
 from tests.inference.sessions import CONTEXT, CONTINUE, asked, song

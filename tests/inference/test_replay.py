@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from midigpt.errors import EncodingError
-from midigpt.inference import GenerationRequest, sampling
+from midigpt.inference import GenerationRequest
+from midigpt.model import sampling
 from tests.inference.conftest import ENCODER, random_engine
 
 INFILL = {"id": 0, "bars": [1, 2]}

@@ -2,7 +2,7 @@ import pytest
 
 from midigpt import Bar, Note, Score, Track
 from midigpt.errors import GenerationError, RequestValidationError
-from midigpt.inference.loop import Status
+from midigpt.inference.row import Status
 from tests.inference.conftest import ENCODER, random_engine
 from tests.inference.sessions import CONTEXT, CONTINUE, INFILL, asked, request
 

@@ -8,9 +8,10 @@ import torch
 
 from midigpt import Note
 from midigpt.errors import GenerationError
-from midigpt.inference import GenerationRequest, sampling
+from midigpt.inference import GenerationRequest
 from midigpt.inference.rules import Rules
 from midigpt.inference.session import TokenLogger
+from midigpt.model import sampling
 from tests.inference.conftest import random_engine
 
 INFILL = {"id": 0, "bars": [1, 2]}

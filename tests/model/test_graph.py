@@ -7,11 +7,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from midigpt.model import PlainDecoder
+from midigpt.model import PlainDecoder, sampling
 from midigpt.model.graph import GraphDecoder
 from midigpt.model.graph_network import GraphNetwork
+from midigpt.model.pilot import STRIDE
 from midigpt.model.row import CHUNK
-from midigpt.model.static_cache import LANES, QUERIES, Bank
+from midigpt.model.static_cache import LANES, Bank
+from tests.model.courses import CHART, course
 
 LONG = [(7 * i * i + 3) % 50 for i in range(590)]
 
@@ -167,9 +169,8 @@ def test_rows_that_come_several_times_change_buckets_on_the_way(decoder, weights
         assert torch.equal(single.step([row], [token])[0], line)
 
 
-def test_a_row_may_take_more_tokens_than_go_together(decoder, recorded, recorder):
-    """Ten in three runs of the same graph, and those of another row beside them."""
-    assert decoder.lookahead == QUERIES - 1
+def test_a_row_may_take_several_tokens(decoder, recorded, recorder):
+    """Ten in as many runs of the same graph, and one of another row beside them."""
     for each in (decoder, recorded):
         each.prefill(0, LONG[:20])
         each.fork(0, [1])
@@ -284,3 +285,92 @@ def test_bf16_halves_the_memory_of_keys_and_values(network):
     half, full = (GraphNetwork(network, precision).memory(4, 64) for precision in ("bf16", "fp32"))
     assert half.shape == full.shape == (2, 2, 4, 4, 64, 8)
     assert 2 * half.nbytes == full.nbytes
+
+
+class TestWalk:
+    """Rows that go on by themselves."""
+
+    def steps(self, decoder, row, token, walked):
+        """The same, step by step."""
+        tokens = [token, *walked.guesses]
+        return torch.stack([decoder.step([row], [each])[0] for each in tokens])
+
+    def test_the_tokens_follow_from_the_logits(self, decoder):
+        decoder.prefill(0, LONG[:100])
+        numbers = random.Random(1)
+        (walked,) = decoder.walk([0], [7], [course(7, numbers)])
+        assert walked.logits.shape == (STRIDE, 50)
+        assert [guess % 2 for guess in walked.guesses] == [0, 1, 0, 1, 0, 1, 0]
+        numbers, before = random.Random(1), 7
+        for guess, line in zip(walked.guesses, walked.logits[:-1], strict=True):
+            allowed = torch.from_numpy(CHART.allowed[before % 2])[None]
+            probs = sampling.probabilities(line[None], allowed, torch.ones(1, 1))
+            assert [guess] == sampling.draw(probs, [numbers.random()])
+            before = guess
+
+    def test_the_logits_are_those_of_steps(self, weights, recorded):
+        """Bit for bit, captured: rows of any length that walk, step, rewind, come and go."""
+        draw, single = random.Random(3), GraphDecoder(weights)
+        for row, length in enumerate((3, 100, 250, 252, 300, 509)):
+            for each in (recorded, single):
+                each.prefill(row, LONG[:length], [(1, 2)])
+        walked_tokens = 0
+        for _ in range(12):
+            rows = draw.sample(range(6), draw.randint(1, 6))
+            tokens = [draw.randrange(50) for _ in rows]
+            courses = [course(token, draw, draw.randrange(STRIDE)) for token in tokens]
+            walks = recorded.walk(rows, tokens, courses)
+            for row, token, plan, walked in zip(rows, tokens, courses, walks, strict=True):
+                assert len(walked.guesses) <= len(plan.numbers)
+                assert torch.equal(walked.logits, self.steps(single, row, token, walked))
+                walked_tokens += len(walked.logits)
+            back = draw.choice(rows)
+            length = single._rows[back].length - draw.randrange(2)
+            for each in (recorded, single):
+                each.rewind(back, length)
+            stepping = draw.sample(range(6), 2)
+            assert torch.equal(recorded.step(stepping, [1, 2]), single.step(stepping, [1, 2]))
+        assert walked_tokens > 120
+
+    def test_rows_without_a_part_stay_as_they_are(self, decoder, weights):
+        for each in (decoder, single := GraphDecoder(weights)):
+            each.prefill(0, LONG[:60])
+            each.prefill(1, LONG[:90])
+        decoder.walk([0], [4], [course(4, random.Random(1))])
+        assert torch.equal(decoder.step([1], [5]), single.step([1], [5]))
+
+    def test_it_ends_where_the_next_step_looks_at_more(self, decoder):
+        decoder.prefill(0, LONG[:253])
+        (walked,) = decoder.walk([0], [4], [course(4, random.Random(1))])
+        assert len(walked.logits) == 3
+        (walked,) = decoder.walk([0], [4], [course(4, random.Random(1))])
+        assert len(walked.logits) == STRIDE
+
+    def test_it_ends_where_the_context_ends(self, decoder):
+        decoder.prefill(0, LONG + LONG[:7])
+        (walked,) = decoder.walk([0], [4], [course(4, random.Random(1))])
+        assert len(walked.logits) == 3
+        with pytest.raises(IndexError, match="already fills the context"):
+            decoder.walk([0], [4], [course(4, random.Random(1))])
+
+    def test_bad_tokens_and_rows_are_refused(self, decoder):
+        decoder.prefill(0, LONG[:9])
+        with pytest.raises(IndexError, match="token 50"):
+            decoder.walk([0], [50], [course(4, random.Random(1))])
+        with pytest.raises(KeyError):
+            decoder.walk([3], [4], [course(4, random.Random(1))])
+
+    def test_one_graph_for_each_bucket(self, recorded, recorder):
+        for row in range(LANES):
+            recorded.prefill(row, LONG[:100])
+        for rows in ([0], [1, 2], range(LANES)):
+            recorded.walk(rows, [1] * len(rows), [course(1, random.Random(1)) for _ in rows])
+        assert len(recorder.prepared_functions) == 1
+
+    def test_whoever_cannot_takes_a_step(self, network):
+        plain = PlainDecoder(network)
+        plain.prefill(0, LONG[:20])
+        assert plain.stride == 0
+        (walked,) = plain.walk([0], [4], [course(4, random.Random(1))])
+        assert walked.guesses == []
+        close(walked.logits[0], PlainDecoder(network).prefill(0, [*LONG[:20], 4]))

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from midigpt.model import GPT2Config, GPT2LMHeadModel, PlainDecoder, make_decoders
+from midigpt.model import GPT2Config, GPT2LMHeadModel, PlainDecoder, make_decoders, sampling
 from midigpt.model.capture import Launcher
 from midigpt.model.graph import GraphDecoder
 from midigpt.model.graph_network import GraphNetwork
-from midigpt.model.static_cache import LANES, QUERIES
+from midigpt.model.pilot import STRIDE, free_course
+from midigpt.model.static_cache import LANES
 
 pytestmark = [
     pytest.mark.gpu,
@@ -70,6 +71,25 @@ def test_a_captured_step_gives_what_its_operations_give(weights):
         assert torch.equal(captured.step(rows, tokens), direct.step(rows, tokens))
 
 
+def test_a_captured_walk_gives_what_steps_give(weights):
+    """And draws, on the device, what the engine would."""
+    walker, stepper = GraphDecoder(weights), GraphDecoder(weights)
+    rows, draw = range(LANES + 1), random.Random(2)
+    for each in (walker, stepper):
+        each.prefill(0, LONG[:230])
+        each.fork(0, rows[1:])
+    for _ in range(8):
+        tokens = [draw.randrange(50) for _ in rows]
+        numbers = [[draw.random() for _ in range(STRIDE - 1)] for _ in rows]
+        walks = walker.walk(rows, tokens, [free_course(50, each) for each in numbers])
+        for row, token, walked in zip(rows, tokens, walks, strict=True):
+            steps = [stepper.step([row], [each])[0] for each in (token, *walked.guesses)]
+            assert torch.equal(walked.logits, torch.stack(steps))
+            probs = walked.logits[:-1].softmax(dim=1)
+            drawn = sampling.draw(probs, numbers[row][: len(probs)])
+            assert drawn == walked.guesses
+
+
 def test_greedy_tokens_of_fp32_are_those_of_the_plain_network(network, make_network):
     tokens = greedy(GraphDecoder(GraphNetwork(network, "fp32")), 100)
     assert tokens == greedy(PlainDecoder(network), 100)
@@ -126,21 +146,27 @@ def test_speed(precision):
         decoder.prefill(0, [1] * length)
         print(f"{length} tokens read in {1e3 * (time.perf_counter() - began):.1f} ms")  # noqa: T201
         decoder.fork(0, range(1, 2 * LANES))
-        for rows in ([0], [0] * QUERIES, [*range(LANES)], [*range(2 * LANES)]):
+        for rows in ([0], [*range(LANES)], [*range(2 * LANES)]):
             took = milliseconds(decoder, rows, length)
-            print(f"{took:.3f} ms for a step of {len(rows)} tokens, rows {set(rows)}")  # noqa: T201
+            print(f"{took:.3f} ms for a step of {len(rows)} rows")  # noqa: T201
+            took = milliseconds(decoder, rows, length, walking=True) / STRIDE
+            print(f"{took:.3f} ms for a step of a walk of {len(rows)} rows")  # noqa: T201
         for row in range(2 * LANES):
             decoder.rewind(row, 0)
 
 
-def milliseconds(decoder, rows, length):
-    """For one step of ``rows``, which are that long."""
-    steps = 50
+def milliseconds(decoder, rows, length, *, walking=False):
+    """For one step of ``rows``, which are that long; or for a walk."""
+    times, tokens = 50, [1] * len(rows)
+    courses = [free_course(647, [0.5] * (STRIDE - 1)) for _ in rows]
     began = time.perf_counter()
-    for turn in range(1 + steps):
-        assert decoder.step(rows, [1] * len(rows)).isfinite().all()
+    for turn in range(1 + times):
+        if walking:
+            decoder.walk(rows, tokens, courses)
+        else:
+            decoder.step(rows, tokens)
         for row in rows:
             decoder.rewind(row, length)
         if turn == 0:  # captures
             began = time.perf_counter()
-    return 1e3 * (time.perf_counter() - began) / steps
+    return 1e3 * (time.perf_counter() - began) / times

@@ -10,6 +10,7 @@ from midigpt.model.capture import Launcher
 from midigpt.model.cpu import PackedDecoder
 from midigpt.model.graph import GraphDecoder
 from midigpt.model.graph_network import GraphNetwork
+from midigpt.model.static_cache import Bank
 
 TOKENS = [3, 1, 4, 1, 5]
 
@@ -125,6 +126,15 @@ def test_where_graphs_cannot_be_captured_the_plain_network_runs(network, monkeyp
 @pytest.mark.usefixtures("graphs_anywhere")
 def test_where_graphs_give_wrong_numbers_the_plain_network_runs(network, monkeypatch, caplog):
     monkeypatch.setattr(GraphNetwork, "logits", lambda _, hidden: hidden[:, :32] * 9)
+    (decoder,) = make_decoders(network)
+    assert isinstance(decoder, PlainDecoder)
+    assert "on this device: a row's numbers are wrong" in caplog.text
+
+
+@pytest.mark.usefixtures("graphs_anywhere")
+def test_where_walks_give_other_numbers_the_plain_network_runs(network, monkeypatch, caplog):
+    walk = Bank.walk
+    monkeypatch.setattr(Bank, "walk", lambda *args: walk(*args) * (1 + 1e-6))
     (decoder,) = make_decoders(network)
     assert isinstance(decoder, PlainDecoder)
     assert "on this device: a row's numbers are wrong" in caplog.text

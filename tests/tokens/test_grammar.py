@@ -339,3 +339,60 @@ def test_a_row_and_a_window_say_the_same_as_the_mask(tokens, strict):
         expected[rules.positions] &= (grid >= state.low) & (grid < state.high)
 
     assert (mask == expected).all()
+
+
+class Follower:
+    """Follows the grammar by its chart alone."""
+
+    def __init__(self, state):
+        self.chart, self.state, self.low, self.high = (
+            state.chart,
+            state.state,
+            state.low,
+            state.high,
+        )
+
+    def advance(self, token):
+        self.state = self.chart.moves[self.state, token]
+        if self.chart.lows[token] >= 0:
+            self.low = self.chart.lows[token]
+        if self.chart.highs[token] >= 0:
+            self.high = self.chart.highs[token]
+
+    def mask(self, out):
+        at = self.chart.positions
+        outside = (at >= 0) & ((at < self.low) | (at >= self.high))
+        out[:] = self.chart.allowed[self.state] & ~(outside & self.chart.windowed[self.state])
+
+
+COUNTED = {"Bar", "Track", "FillInStart"}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@given(st.data())
+def test_a_chart_says_the_same_until_something_is_counted(strict, data):
+    """From any place of any stream, up to a bar, a track, a fill, or an attribute if strict."""
+    state = TABLE.rules(strict=strict, exact_bars=2, max_tracks=3).start()
+    follower = None
+    mask, charted = (np.empty(len(VOCABULARY), dtype=np.bool_) for _ in range(2))
+    for turn in range(data.draw(st.integers(1, 60))):
+        state.mask(mask)
+        if follower is None or turn % 9 == 0:
+            follower = Follower(state)
+        follower.mask(charted)
+        assert np.array_equal(mask, charted)
+        legal = np.flatnonzero(mask)
+        if not len(legal):
+            break
+        token = data.draw(st.sampled_from(legal.tolist()))
+        state.advance(token)
+        follower.advance(token)
+        type_ = VOCABULARY.types[token]
+        if type_ in COUNTED or (strict and type_ in TRACK_LEVELS | BAR_LEVELS):
+            follower = None
+
+
+def test_charts_are_kept_as_long_as_they_are_likely_to_be_asked_for():
+    state = TABLE.rules(strict=True).start()
+    assert state.chart is TABLE.rules(strict=True).start().chart
+    assert state.chart.moves is TABLE.rules().start().chart.moves

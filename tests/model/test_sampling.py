@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midigpt.inference.sampling import draw, probabilities, reweight, uniform
+from midigpt.model.sampling import draw, probabilities, reweight, uniform
 
 ALL = torch.ones(1, 3, dtype=torch.bool)
 
