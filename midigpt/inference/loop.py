@@ -154,36 +154,32 @@ class Loop:
         return rows
 
     def _sample(self, rows: Sequence[Row]) -> None:
-        if not rows:
-            return
-        logits = torch.stack([row.logits for row in rows])
-        masks = np.empty(logits.shape, dtype=np.bool_)
+        """Draw a token for each of ``rows``; those that may have none crash."""
+        masks = np.empty((len(rows), self._decoder.vocab_size), dtype=np.bool_)
         for row, mask in zip(rows, masks, strict=True):
             row.rules.mask(mask)
-        legal: Mask = np.any(masks, axis=1)
-        for row, possible in zip(rows, legal, strict=True):
-            if not possible:
-                row.status = Status.CRASHED
-        rows = _running(rows)
+        possible: Mask = np.any(masks, axis=1)
+        if not possible.all():
+            for row, alive in zip(rows, possible, strict=True):
+                row.status = row.status if alive else Status.CRASHED
+            rows, masks = _running(rows), masks[possible]
         if not rows:
             return
-        probs = self._probabilities(rows, logits, masks, legal)
+        probs = self._probabilities(rows, masks)
         numbers = [sampling.uniform(*row.place, len(row.tokens)) for row in rows]
         tokens = sampling.draw(probs, numbers)
-        for row, token, mask in zip(rows, tokens, masks[legal], strict=True):
+        for row, token, mask in zip(rows, tokens, masks, strict=True):
             row.push(token)
             self._counters.sampled += 1
             row.watch(row, mask)
         longest = max(len(row.prompt.tokens) + len(row.tokens) for row in rows)
         self._counters.peak_tokens = max(self._counters.peak_tokens, longest)
 
-    def _probabilities(
-        self, rows: Sequence[Row], logits: Tensor, masks: Mask, legal: Mask
-    ) -> Tensor:
-        """The final distribution of each row, (B, V); rows that may not sample are left out."""
+    def _probabilities(self, rows: Sequence[Row], masks: Mask) -> Tensor:
+        """The final distribution of each row, (B, V)."""
+        logits = torch.stack([row.logits for row in rows])
         temperatures = torch.tensor([[row.temperature] for row in rows], dtype=torch.float32)
-        keep = torch.from_numpy(legal)
-        probs = sampling.probabilities(logits[keep], torch.from_numpy(masks)[keep], temperatures)
+        probs = sampling.probabilities(logits, torch.from_numpy(masks), temperatures)
         for index, row in enumerate(rows):
             for weights in row.weights:
                 probs[index] = sampling.reweight(probs[index : index + 1], weights)[0]
