@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+from midigpt import Score
 
 Job = dict[str, Any]
 
@@ -48,6 +51,16 @@ def job(
     }
 
 
+def music(track: int, **config: object) -> Job:
+    """Four bars of one track of a real song, with the rest of it around them."""
+    score = Score.from_midi(Path(__file__).parents[1] / "examples" / "song.mid")
+    tracks = range(len(score.tracks))
+    prompts = [{"id": t, "bars": [4, 5, 6, 7] if t == track else []} for t in tracks]
+    request = {"tracks": prompts, "config": {"seed": track, "max_attempts": 1} | config}
+    candidates = config.get("num_candidates", 1)
+    return {"score": score.to_dict(), "request": request, "candidates": candidates}
+
+
 ONE_ROW = {256: job(20, [1]), 1024: job(96, [1]), 1900: job(195, [1])}
 """Single steps, by the approximate length of the prompt."""
 
@@ -57,3 +70,7 @@ AGAIN = [job(97, [1], seed=1), job(97, [1], seed=2)]
 STREAM = job(24, [1]) | {"stream": True}
 LARGE = job(156, list(range(1, 32, 2)), tracks=4, bars=32) | {"prepare": True}
 """20,000 notes, made ready and not run."""
+
+SONG = [music(track) for track in range(5)]
+SONG_CANDIDATES = [music(track, num_candidates=8) for track in range(5)]
+"""For a trained model, whose tokens repeat each other as music does."""

@@ -170,6 +170,23 @@ def whole_runs(bench: Bench) -> None:
         bench.tell(title, "tokens/s", rates, f"outside the network {rest:.1%}")
 
 
+def real_music(bench: Bench) -> None:
+    """(i) The built-in model on a song: tokens per second, everything included."""
+    for title, jobs in (
+        ("(i) song, built-in model", cases.SONG),
+        ("(i) the same, 8 candidates", cases.SONG_CANDIDATES),
+    ):
+        rates = {
+            name: median(
+                sum(result["tokens"] for result in round_)
+                / sum(result["run_s"] + result["prepare_s"] for result in round_)
+                for round_ in rounds
+            )
+            for name, rounds in bench.measure(jobs, ["reference", "fp16"]).items()
+        }
+        bench.tell(title, "tokens/s", rates)
+
+
 def again(bench: Bench) -> None:
     """(d) The same song with another seed: what its prompt costs the second time."""
     results = bench.measure(cases.AGAIN, ["reference", "fp16"])
@@ -199,12 +216,17 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="leave the history alone")
     arguments = parser.parse_args()
     worker, path = str(ROOT / "benchmarks" / "worker.py"), str(checkpoint())
+    starter = str(ROOT / "models" / "starter" / "starter.safetensors")
     with ExitStack() as stack:
         log = stack.enter_context((FOLDER / "log").open("w"))
         engines = {"reference": Engine([str(REFERENCE), worker, path], log)}
         for precision in ("fp16", "fp32", "int8"):
             engines[precision] = Engine([sys.executable, worker, path, precision], log)
-        for engine in engines.values():
+        musicians = {
+            "reference": Engine([str(REFERENCE), worker, starter], log),
+            "fp16": Engine([sys.executable, worker, starter], log),
+        }
+        for engine in [*engines.values(), *musicians.values()]:
             stack.callback(engine.close)
         machine = history.machine()
         print(
@@ -216,8 +238,10 @@ def main() -> None:
         whole_runs(bench)
         again(bench)
         single_figures(bench, engines)
+        players = Bench(musicians, arguments.rounds)
+        real_music(players)
     if not arguments.dry:
-        history.add(bench.figures, machine)
+        history.add(bench.figures | players.figures, machine)
         history.draw()
 
 

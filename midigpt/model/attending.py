@@ -43,11 +43,12 @@ class Reading:
 
     def __init__(self, config: GPT2Config, prefix: Prefix, new: int) -> None:
         self._shape = (-1, 3, config.n_head, config.head_dim)
-        self._scale = 1 / math.sqrt(config.head_dim)
+        self._scale = torch.tensor(1 / math.sqrt(config.head_dim))
         self._prefix = prefix
         self._begin = len(prefix.held)
         self._end = self._begin + new
         self._causal = torch.full((GRID, GRID), -torch.inf).triu(1)
+        self._asked = torch.zeros(GRID, config.n_head, config.head_dim)
 
     def __call__(self, layer: int, qkv: Tensor) -> Tensor:
         """(M, 3 D) to (M, D)."""
@@ -58,18 +59,18 @@ class Reading:
         found = torch.empty_like(q)
         for first in range(begin // GRID * GRID, end, GRID):
             start, stop = max(first, begin), min(first + GRID, end)
-            block = q.new_zeros(GRID, *q.shape[1:])
-            block[start - first : stop - first] = q[start - begin : stop - begin]
-            y = self._block(layer, first + GRID, block.transpose(0, 1)).transpose(0, 1)
-            found[start - begin : stop - begin] = y[start - first : stop - first]
+            there, here = slice(start - first, stop - first), slice(start - begin, stop - begin)
+            torch.mul(q[here], self._scale, out=self._asked[there])
+            found[here] = self._block(layer, first + GRID)[there]
         return found.flatten(1)
 
-    def _block(self, layer: int, seen: int, q: Tensor) -> Tensor:
-        """A block's queries, (H, GRID, d), over the first ``seen`` keys, its own at the end."""
+    def _block(self, layer: int, seen: int) -> Tensor:
+        """What a block's queries find in the first ``seen`` keys, their own last, (GRID, H, d)."""
         keys = self._prefix.keys[layer, ..., :seen]  # (H, d, seen)
-        scores = torch.bmm(q, keys).mul_(self._scale)  # (H, GRID, seen)
+        scores = torch.bmm(self._asked.transpose(0, 1), keys)  # (H, GRID, seen)
         scores[..., -GRID:] += self._causal
-        return torch.bmm(scores.softmax(dim=-1), self._prefix.values[layer, :, :seen])
+        found = torch.bmm(scores.softmax(dim=-1), self._prefix.values[layer, :, :seen])
+        return found.transpose(0, 1)
 
 
 class LookingBack:
@@ -162,7 +163,7 @@ class _Group:
         rows, heads, width = len(queries), config.n_head, config.head_dim
         prefix, self._seen, *_ = queries[0]
         padded = max(rows, 2, -(-SMALL // max(1, self._seen * width)))
-        self._scale = 1 / math.sqrt(width)
+        self._scale = torch.tensor(1 / math.sqrt(width))
         asked = torch.zeros(padded, heads, width)
         scores = torch.empty(heads, padded, self._seen)
         weights = torch.zeros(padded, heads, self._seen)

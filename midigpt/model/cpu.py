@@ -213,7 +213,8 @@ class PackedDecoder(Decoder):
             if check is not None:
                 check()
             piece = visible[begin : begin + CHUNK]
-            hidden = self._network.hidden(piece, Reading(self._network.config, prefix, len(piece)))
+            reading = Reading(self._network.config, prefix, len(piece))
+            hidden = self._network.hidden(piece, reading, prompt=True)
             prefix.held += piece
             row.count = len(prefix.held)
             row.length = piece[-1][1] + 1

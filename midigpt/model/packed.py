@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
-from midigpt.model.packing import Map, Precision, packed
+from midigpt.model.packing import Map, Precision, packed, packed_for_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,8 @@ WIDTH_STEP = 32
 
 GELU_ELEMENTS = 16384
 """From here on PyTorch cuts a GELU into one piece per thread, wherever that falls."""
+
+_gelu = torch.ops.aten.gelu.out
 
 Attend = Callable[[int, Tensor], Tensor]
 """Layer and (M, 3 D), queries, keys and values side by side, to what attention finds, (M, D)."""
@@ -50,9 +52,9 @@ class PackedBlock(NamedTuple):
     """One layer's maps."""
 
     norm_1: Norm
+    norm_2: Norm
     qkv: Map
     attended: Map
-    norm_2: Norm
     widen: Map
     narrow: Map
 
@@ -62,7 +64,7 @@ class PackedNetwork:
 
     Args:
         model: the network, on the CPU. Its parameters are given up on the way, so that at no time
-            the weights are there twice.
+            all of the weights are there once more.
         precision: how the weights are held.
 
     Attributes:
@@ -76,16 +78,24 @@ class PackedNetwork:
         body = model.transformer
         self._tokens = body.wte.weight.detach()
         self._positions = body.wpe.weight.detach()
-        self._blocks = [_packed_block(cast("Block", block), precision) for block in body.h]
+        pairs = [_packed_blocks(cast("Block", block), precision) for block in body.h]
+        self._for_prompts = [for_prompts for for_prompts, _ in pairs]
+        self._for_steps = [for_steps for _, for_steps in pairs]
         self._norm = _norm(body.ln_f)
         self._head = packed(model.lm_head.weight.detach().T, None, precision)
         _give_up(model.lm_head)
 
-    def hidden(self, tokens: Sequence[Placed], attend: Attend) -> Tensor:
-        """The normalised states of ``tokens`` after the last layer, (M, D)."""
+    def hidden(self, tokens: Sequence[Placed], attend: Attend, *, prompt: bool = False) -> Tensor:
+        """The normalised states of ``tokens`` after the last layer, (M, D).
+
+        Args:
+            tokens: M tokens with their positions.
+            attend: what they look at.
+            prompt: whether they are part of a prompt, always; for those other maps may be faster.
+        """
         ids, positions = torch.tensor(tokens).unbind(1)
         x = self._tokens[ids].add_(self._positions[positions])  # (M, D)
-        for layer, block in enumerate(self._blocks):
+        for layer, block in enumerate(self._for_prompts if prompt else self._for_steps):
             found = attend(layer, block.qkv(block.norm_1(x)))  # (M, D)
             x.add_(block.attended(found))
             x.add_(block.narrow(gelu(block.widen(block.norm_2(x)))))
@@ -97,28 +107,36 @@ class PackedNetwork:
 
 
 def gelu(x: Tensor) -> Tensor:
-    """GELU, (M, n), of which no element depends on where the threads divide the work."""
+    """GELU, (M, n), of which no element depends on where the threads divide the work.
+
+    Whole vectors are computed in another way than what is left over at the end of a thread's piece.
+    So the threads are given pieces of equal length, of whole vectors each.
+    """
     if x.numel() <= GELU_ELEMENTS:
         return F.gelu(x, approximate="tanh")
-    pieces = torch.split(x, max(1, GELU_ELEMENTS // x.shape[1]))
-    return torch.cat([F.gelu(piece, approximate="tanh") for piece in pieces])
+    every, done = x.flatten(), x.new_empty(x.numel())
+    even = x.numel() - x.numel() % (WIDTH_STEP * torch.get_num_threads())
+    for part in (slice(even), slice(even, None)):
+        _gelu(every[part], approximate="tanh", out=done[part])
+    return done.view_as(x)
 
 
-def _packed_block(block: Block, precision: Precision) -> PackedBlock:
-    return PackedBlock(
-        norm_1=_norm(block.ln_1),
-        qkv=_packed(block.attn.c_attn, precision),
-        attended=_packed(block.attn.c_proj, precision),
-        norm_2=_norm(block.ln_2),
-        widen=_packed(block.mlp.c_fc, precision),
-        narrow=_packed(block.mlp.c_proj, precision),
-    )
+def _packed_blocks(block: Block, precision: Precision) -> tuple[PackedBlock, PackedBlock]:
+    """A layer for prompts, and for steps."""
+    projections = block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj
+    pairs = [_packed(projection, precision) for projection in projections]
+    norms = _norm(block.ln_1), _norm(block.ln_2)
+    for_prompts, for_steps = (PackedBlock(*norms, *maps) for maps in zip(*pairs, strict=True))
+    return for_prompts, for_steps
 
 
-def _packed(projection: Projection, precision: Precision) -> Map:
-    done = packed(projection.weight.detach(), projection.bias.detach(), precision)
+def _packed(projection: Projection, precision: Precision) -> tuple[Map, Map]:
+    """A projection for prompts, and for steps."""
+    weight, bias = projection.weight.detach(), projection.bias.detach()
+    for_steps = packed(weight, bias, precision)
+    for_prompts = packed_for_prompts(weight, bias, precision) or for_steps
     _give_up(projection)
-    return done
+    return for_prompts, for_steps
 
 
 def _give_up(module: Projection | nn.Linear) -> None:

@@ -8,11 +8,12 @@ verified, without a trace in the music.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
+
+from midigpt.model import fixed_point
 
 Map = Callable[[Tensor], Tensor]
 """An affine map of rows: (M, n_in) to (M, n_out), both float32."""
@@ -20,19 +21,15 @@ Map = Callable[[Tensor], Tensor]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 """How the weights of matrix products are held; everything else is float32 but where it is said.
 
-``fp32``: as they are. ``fp16``: rounded to float16; products and sums in float32. ``int8``: rounded
-to 8 bits with one scale per output, the head to float16; inputs are rounded to 8 bits with one
-scale per row, products are summed as integers. ``bf16``, on CUDA only: rounded to bfloat16, and so
-are what they are multiplied by, the products, keys and values; sums are float32.
+``fp32``: as they are. ``fp16``: rounded to float16; products and sums in float32; but for prompts,
+on CPUs that multiply tiles (AMX), rounded to 16 bits with one scale per output, and so are inputs
+with one scale per row, and products are summed as integers. ``int8``: the same with 8 bits, for all
+but the head, which is rounded to float16. ``bf16``, on CUDA only: rounded to bfloat16, and so are
+what they are multiplied by, the products, keys and values; sums are float32.
 """
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 """Those in which weights can be packed for a CPU."""
-
-INT8_ROWS = 8
-"""With fewer rows oneDNN has no fast kernel for some shapes, and is up to 200 times slower."""
-
-TINY = torch.finfo(torch.float32).tiny
 
 
 def packed(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
@@ -50,8 +47,17 @@ def packed(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
     return _MAPS[precision](weight.T.contiguous(), bias)
 
 
+def packed_for_prompts(weight: Tensor, bias: Tensor, precision: Precision) -> Map | None:
+    """A map that is the faster one for many rows, where there is one. Arguments as above."""
+    if precision == "fp16" and fixed_point.fast() and fixed_point.exact():
+        return fixed_point.two_digits(weight.T.contiguous(), bias)
+    return None
+
+
 def can_pack(precision: Precision) -> bool:
     """Whether this build of PyTorch has the kernels, and this CPU runs them."""
+    if precision == "int8" and not fixed_point.exact():
+        return False
     try:
         packed(torch.zeros(32, 32), torch.zeros(32), precision)(torch.zeros(2, 32))
     except (RuntimeError, AttributeError):
@@ -87,25 +93,8 @@ def _fp16(weight: Tensor, bias: Tensor | None) -> Map:
 
 
 def _int8(weight: Tensor, bias: Tensor | None) -> Map:
-    """Packed by oneDNN, whose own scale and bias are not used: sums of integers are exact."""
-    if bias is None:
-        return _fp16(weight, bias)
-    scale = weight.abs().amax(dim=1).clamp(min=TINY) / 127
-    rounded = (weight / scale[:, None]).round().to(torch.int8)
-    weights = torch.ops.onednn.qlinear_prepack(rounded, None)
-    linear = torch.ops.onednn.qlinear_pointwise.default
-    zeros = torch.zeros(len(scale), dtype=torch.int64)
-    plain: tuple[Any, ...] = (None, 1.0, 0, torch.float32, "none", [], "")
-
-    def apply(x: Tensor) -> Tensor:
-        row_scale = x.abs().amax(dim=1, keepdim=True).clamp_(min=TINY).div_(127)
-        rows = (x / row_scale).round_().to(torch.int8)
-        if x.shape[0] < INT8_ROWS:
-            rows = F.pad(rows, (0, 0, 0, INT8_ROWS - x.shape[0]))
-        y: Tensor = linear(rows, 1.0, 0, weights, scale, zeros, *plain)
-        return y[: x.shape[0]].mul_(row_scale).add_(bias)
-
-    return apply
+    """One digit for each number; the head, which has no bias, as float16."""
+    return _fp16(weight, bias) if bias is None else fixed_point.one_digit(weight, bias)
 
 
 _MAPS: dict[Precision, Callable[[Tensor, Tensor | None], Map]] = {

@@ -2,11 +2,12 @@
 
 import random
 from copy import deepcopy
+from functools import partial
 
 import pytest
 import torch
 
-from midigpt.model import GPT2Config, PlainDecoder
+from midigpt.model import GPT2Config, PlainDecoder, fixed_point
 from midigpt.model.attending import MANY
 from midigpt.model.cpu import PackedDecoder
 from midigpt.model.packed import PackedNetwork, gelu
@@ -119,6 +120,20 @@ def test_packing_takes_the_weights_over(make_network):
     assert model.transformer.h[1].mlp.c_proj.weight.numel() == 0
     logits = PackedDecoder(network).prefill(0, LONG[:80])
     torch.testing.assert_close(logits, plain.prefill(0, LONG[:80]))
+
+
+def test_prompts_have_maps_of_their_own_only_where_these_are_fast(make_network, monkeypatch):
+    """Elsewhere a prompt's numbers are those of float16 weights too, to the last few bits."""
+    model = make_network(n_embd=64)
+    rounded = deepcopy(model)
+    for name, parameter in rounded.named_parameters():
+        if name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight", "lm_head.weight")):
+            parameter.copy_(parameter.half())
+    expected = PlainDecoder(rounded).prefill(0, LONG[:80])
+    near = partial(torch.testing.assert_close, expected=expected, rtol=0)
+    near(PackedDecoder(PackedNetwork(deepcopy(model), "fp16")).prefill(0, LONG[:80]), atol=1e-2)
+    monkeypatch.setattr(fixed_point, "fast", lambda: False)
+    near(PackedDecoder(PackedNetwork(model, "fp16")).prefill(0, LONG[:80]), atol=1e-5)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from midigpt.model.packing import PRECISIONS, can_pack, packed
+from midigpt.model import fixed_point
+from midigpt.model.packing import PRECISIONS, can_pack, packed, packed_for_prompts
 
 WIDTHS = [32, 64, 256, 768, 1024]
 ROWS = [*range(1, 18), 32, 33, 64, 100, 255, 256]
@@ -72,3 +73,22 @@ def test_a_build_without_the_kernels(precision, error, monkeypatch):
 
     monkeypatch.setitem(packed.__globals__["_MAPS"], precision, missing)
     assert not can_pack(precision)
+
+
+def test_int8_needs_exact_sums(monkeypatch):
+    monkeypatch.setattr(fixed_point, "exact", lambda: False)
+    assert not can_pack("int8")
+    assert can_pack("fp16")
+
+
+def test_fp16_has_another_map_for_prompts_where_that_is_fast_and_exact(monkeypatch):
+    weight, bias, x = random(64, 96), random(96), random(5, 64)
+    for fast, exact in [(True, True), (True, False), (False, True)]:
+        monkeypatch.setattr(fixed_point, "fast", lambda fast=fast: fast)
+        monkeypatch.setattr(fixed_point, "exact", lambda exact=exact: exact)
+        apply = packed_for_prompts(weight, bias, "fp16")
+        assert (apply is not None) == (fast and exact)
+        if apply is not None:
+            assert_close(apply(x), x @ weight + bias, atol=5e-3, rtol=0)
+        assert packed_for_prompts(weight, bias, "fp32") is None
+        assert packed_for_prompts(weight, bias, "int8") is None

@@ -74,17 +74,26 @@ def exact(prompts, model):
 def compare(prompts, model, exact):
     """How often the likeliest token is the same, and the mean divergence per token."""
 
-    def compare(precision):
+    def compare(precision, run=PackedDecoder.logits):
         decoder = PackedDecoder(PackedNetwork(deepcopy(model), precision))
-        logits = torch.cat([decoder.logits(prompt) for prompt in prompts])
+        logits = torch.cat([run(decoder, prompt) for prompt in prompts])
         rounded = logits.double().log_softmax(dim=-1)
         same = (rounded.argmax(dim=-1) == exact.argmax(dim=-1)).double().mean().item()
         divergence = (exact.exp() * (exact - rounded)).sum(dim=-1).mean().item()
-        figures = f"{precision}: top-1 {same:.3%}, KL {divergence:.1e} over {len(exact)} tokens"
-        print(figures)  # noqa: T201 - with pytest -s
+        figures = f"top-1 {same:.3%}, KL {divergence:.1e} over {len(exact)} tokens"
+        print(f"{precision}, {run.__name__}: {figures}")  # noqa: T201 - with pytest -s
         return same, divergence
 
     return compare
+
+
+def steps(decoder, prompt):
+    """What follows each token of ``prompt``, of which all but the first come in steps, (N, V)."""
+    found = [decoder.prefill(0, prompt[:1])[None]]
+    for first in range(1, len(prompt), 16):
+        tokens = prompt[first : first + 16]
+        found.append(decoder.step([0] * len(tokens), tokens))
+    return torch.cat(found)
 
 
 def test_the_network_is_as_sure_as_a_trained_one(exact):
@@ -97,8 +106,10 @@ def test_fp32_changes_nothing(compare):
     assert divergence < 1e-9
 
 
-def test_fp16_is_as_good(compare):
-    same, divergence = compare("fp16")
+@pytest.mark.parametrize("run", [PackedDecoder.logits, steps])
+def test_fp16_is_as_good(compare, run):
+    """In prompts and in steps, which may be held differently."""
+    same, divergence = compare("fp16", run)
     assert same >= 0.999
     assert divergence < 1e-4
 
