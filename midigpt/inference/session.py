@@ -27,6 +27,7 @@ from midigpt.inference.run import Result, Run
 from midigpt.inference.steps import window_steps
 from midigpt.inference.task import Task
 from midigpt.inference.token_log import TokenLogger
+from midigpt.model.device import at_most
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -223,7 +224,7 @@ class SamplingSession(Counted):
         runs = [self._candidate_run(index, counters, sinks) for index in range(candidates)]
         results: Sequence[Result | GenerationError]
         try:
-            with self._engine.decoders.lend(stop) as decoder:
+            with self._engine.decoders.lend(stop) as decoder, at_most(decoder.threads):
                 loop = Loop(decoder, filters, stop, counters)
                 results = loop.run([run.candidate() for run in runs])
         except StoppedWaiting:

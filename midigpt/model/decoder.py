@@ -35,6 +35,7 @@ class Decoder(Protocol):
         reused_tokens: those of them that were not computed again.
         lookahead: how many more tokens of a row a step takes at little cost beyond its first.
         stride: how many tokens a row may go by itself; 0 where steps are all there is.
+        threads: how many threads it should compute with at most; 0 for as many as there are.
     """
 
     vocab_size: int
@@ -44,6 +45,7 @@ class Decoder(Protocol):
     reused_tokens: int
     lookahead: int = 0
     stride: int = 0
+    threads: int = 0
 
     def prefill(
         self,

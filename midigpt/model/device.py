@@ -1,10 +1,16 @@
-"""Devices by name."""
+"""Devices by name, and how many threads compute."""
 
 from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 
 from midigpt.errors import DeviceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _ACCEPTED = "give cpu, cuda, cuda:N, mps or auto"
 
@@ -26,6 +32,20 @@ def resolve_device(device: str | torch.device | None = None) -> torch.device:
         raise DeviceError(f"device={str(device)!r} is unknown: {_ACCEPTED}") from error
     _check_present(found)
     return found
+
+
+@contextmanager
+def at_most(threads: int) -> Iterator[None]:
+    """Compute with so many threads at most, from this thread; 0 leaves it at what is set."""
+    before = torch.get_num_threads()
+    if threads == 0 or threads >= before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _best() -> torch.device:

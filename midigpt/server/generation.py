@@ -6,6 +6,8 @@ import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from midigpt.errors import GenerationCancelled
 from midigpt.inference.engine import InferenceEngine
 from midigpt.inference.session import CANCELLED, SamplingSession
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from midigpt.server.config import ModelEntry
     from midigpt.server.jobs import Job
     from midigpt.server.stream import Tell
+
+_THREADS = torch.get_num_threads()
+"""How many compute, where nobody says that fewer should."""
 
 _MOST_TOLD = 20
 """Warnings about one request; a score may have something odd in every bar."""
@@ -116,6 +121,8 @@ class AcceptedPiece:
         Raises:
             GenerationError: it failed.
         """
+        # another model's run may have had fewer when this thread began
+        torch.set_num_threads(_THREADS)
         self.session.cancel_event = job.stop
         if self._several:
             try:

@@ -12,6 +12,7 @@ class FakeDecoder:
         self.precision = "fp32"
         self.lookahead = 0
         self.stride = 0
+        self.threads = 0
         self.prompt_tokens = 0
         self.reused_tokens = 0
         self.rows = {}

@@ -57,6 +57,27 @@ def test_nothing_that_happens_beside_a_row_leaves_a_trace(make_network, precisio
     assert busy.reused_tokens > 0
 
 
+def test_numbers_do_not_depend_on_how_many_threads_compute(make_network):
+    network = PackedNetwork(make_network(n_embd=256), "fp16")
+    runs, before = [], torch.get_num_threads()
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        decoder = PackedDecoder(network)
+        logits = [decoder.prefill(0, LONG)]
+        decoder.fork(0, [1, 2])
+        logits += [decoder.step([0, 1, 2], [n, n + 1, n + 2])[2] for n in range(9)]
+        runs.append(torch.stack(logits))
+    torch.set_num_threads(before)
+    assert torch.equal(runs[0], runs[1])
+    assert torch.equal(runs[0], runs[2])
+
+
+@pytest.mark.parametrize(("width", "threads"), [(256, 1), (384, 0)])
+def test_narrow_networks_ask_for_one_thread(make_network, width, threads):
+    network = make_network(n_embd=width, n_layer=1)
+    assert PackedDecoder(PackedNetwork(network, "fp16")).threads == threads
+
+
 @pytest.mark.parametrize("length", range(1, 70, 3))
 def test_a_prompt_may_go_on_from_any_token(decoder, packed, length):
     decoder.prefill(0, LONG[:length])

@@ -3,6 +3,7 @@ import torch
 
 from midigpt.errors import DeviceError
 from midigpt.model import resolve_device
+from midigpt.model.device import at_most
 
 
 @pytest.fixture
@@ -56,3 +57,23 @@ def test_a_cuda_index_out_of_range(machine):
     machine(cuda=2)
     with pytest.raises(DeviceError, match="device='cuda:2' requested but there are 2 CUDA devices"):
         resolve_device("cuda:2")
+
+
+class TestThreads:
+    @pytest.fixture(autouse=True)
+    def _three(self):
+        before = torch.get_num_threads()
+        torch.set_num_threads(3)
+        yield
+        torch.set_num_threads(before)
+
+    @pytest.mark.parametrize(("most", "there"), [(1, 1), (2, 2), (3, 3), (8, 3), (0, 3)])
+    def test_there_are_so_many_at_most(self, most, there):
+        with at_most(most):
+            assert torch.get_num_threads() == there
+        assert torch.get_num_threads() == 3
+
+    def test_they_come_back_after_an_error(self):
+        with pytest.raises(ZeroDivisionError), at_most(1):
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == 3

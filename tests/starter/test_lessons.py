@@ -16,6 +16,7 @@ class Rehearsed:
         self.context = 2048
         self.lookahead = 0
         self.stride = 0
+        self.threads = 0
         self.prompt_tokens = self.reused_tokens = 0
         self.prompts = []
         self._answers = iter(answers)
