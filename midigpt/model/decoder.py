@@ -34,7 +34,7 @@ class Decoder(Protocol):
         prompt_tokens: visible tokens of all prompts so far.
         reused_tokens: those of them that were not computed again.
         lookahead: how many more tokens of a row a step takes at little cost beyond its first.
-        stride: how many tokens a row may go by itself; 0 where steps are all there is.
+        stride: how many steps a row may go by itself; 0 where it has to be told every token.
         threads: how many threads it should compute with at most; 0 for as many as there are.
     """
 

@@ -7,12 +7,15 @@ rounded operation after another, none of them fused with the next.
 
 from __future__ import annotations
 
-from functools import cache
+import timeit
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
+
+from midigpt.model.device import at_most
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +44,10 @@ The sum lies between 2**23 and 2**24, where floats are whole numbers and count u
 
 _OFFSET = 128
 """From a signed byte to an unsigned one."""
+
+
+_HOPELESS = 20
+"""How many times longer than a product of floats one takes that has no kernel here, at least."""
 
 
 def one_digit(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
@@ -108,12 +115,24 @@ def exact() -> bool:
     return torch.equal(found, sums)
 
 
+@cache
 def fast() -> bool:
-    """Whether this CPU multiplies tiles of digits at once.
+    """Whether this CPU multiplies tiles of digits at once, and oneDNN has it do so.
 
-    Without that, four products of digits take as long as one of floats.
+    Without that, four products of digits take as long as one of floats, and those of signed rows
+    run on a reference kernel that takes 1000 times longer. The CPU may have tiles that the system,
+    or ``ONEDNN_MAX_CPU_ISA``, does not let oneDNN use: nothing tells but the time.
     """
-    return torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - no other way before PyTorch 2.13
+    if not torch.cpu._is_amx_tile_supported():  # noqa: SLF001 - no other way before PyTorch 2.13
+        return False
+    digits, floats = torch.ones(64, 256, dtype=torch.int8), torch.ones(64, 256)
+    products = (
+        partial(_product(digits, torch.ones(64), signed=True), digits),
+        lambda: floats @ floats.T,
+    )
+    with at_most(1):
+        ours, usual = (min(timeit.repeat(product, number=1, repeat=4)) for product in products)
+    return ours < _HOPELESS * usual
 
 
 def _scale(x: Tensor, largest: int) -> Tensor:
@@ -136,20 +155,22 @@ def _digits(x: Tensor) -> Tensor:
     return pairs.view(torch.int8)
 
 
-def _product(weights: Tensor, scale: Tensor) -> Callable[[Tensor], Tensor]:
+def _product(
+    weights: Tensor, scale: Tensor, *, signed: bool | None = None
+) -> Callable[[Tensor], Tensor]:
     """From digits, (M, n), to their sums with the weights' times ``scale``, float32, (M, n_out).
 
     Args:
         weights: digits, (n_out, n).
         scale: one per output, (n_out,).
+        signed: whether the kernel is given rows of signed digits; None for what is fast here.
     """
     packed = torch.ops.onednn.qlinear_prepack(weights, None)
     # the operation itself: its wrapper looks through all arguments first
     linear = torch.ops.onednn.qlinear_pointwise.default._op  # noqa: SLF001
     zeros = torch.zeros(len(scale), dtype=torch.int64)
     plain: tuple[Any, ...] = (None, 1.0, 0, torch.float32, "none", [], "")
-    # without tiles oneDNN has no kernel for signed rows: its reference takes 1000 times longer
-    signed = fast()
+    signed = fast() if signed is None else signed
     zero = 0 if signed else _OFFSET
 
     def apply(digits: Tensor) -> Tensor:

@@ -43,7 +43,8 @@ class GraphDecoder(Decoder):
     ``tests/model/test_graph_cuda.py`` does so where there is one. On a CPU, where the same code
     runs without a capture, it holds in all tests.
 
-    The first step in a bucket takes longer, for its graph is captured, and so does the first walk.
+    The first step of a bank in a bucket takes longer, for its graph is captured, and so does its
+    first walk.
     Memory is taken in banks of ``LANES`` rows, each of them for the whole context, and kept: 4 rows
     of 2048 tokens of 12 layers of 768 are 312 MB in bf16.
 

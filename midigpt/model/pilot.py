@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 STRIDE = 8
-"""The most tokens a row goes by itself."""
+"""The most steps a row goes by itself; the first is that of a token it was given."""
 
 
 class Chart(Protocol):

@@ -49,8 +49,9 @@ os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 # before torch looks: for how long its threads spin while they wait for each other. Without it the
 # medium size took 1.6 times as long on two idle cores; with GNU's own number, sixty times this one,
 # five times as long where another program wanted one of them
-os.environ.setdefault("GOMP_SPINCOUNT", "5000")
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # for other libraries than GNU's
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    os.environ["OMP_WAIT_POLICY"] = "passive"  # for other libraries than GNU's
 usage_stats.do_not_track.cache_clear()
 
 P = ParamSpec("P")

@@ -57,17 +57,20 @@ def test_nothing_that_happens_beside_a_row_leaves_a_trace(make_network, precisio
     assert busy.reused_tokens > 0
 
 
-def test_numbers_do_not_depend_on_how_many_threads_compute(make_network):
-    network = PackedNetwork(make_network(n_embd=256), "fp16")
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_numbers_do_not_depend_on_how_many_threads_compute(make_network, precision):
+    network = PackedNetwork(make_network(n_embd=256), precision)
     runs, before = [], torch.get_num_threads()
-    for threads in (1, 2, 5):
-        torch.set_num_threads(threads)
-        decoder = PackedDecoder(network)
-        logits = [decoder.prefill(0, LONG)]
-        decoder.fork(0, [1, 2])
-        logits += [decoder.step([0, 1, 2], [n, n + 1, n + 2])[2] for n in range(9)]
-        runs.append(torch.stack(logits))
-    torch.set_num_threads(before)
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            decoder = PackedDecoder(network)
+            logits = [decoder.prefill(0, LONG)]
+            decoder.fork(0, [1, 2])
+            logits += [decoder.step([0, 1, 2], [n, n + 1, n + 2])[2] for n in range(9)]
+            runs.append(torch.stack(logits))
+    finally:
+        torch.set_num_threads(before)
     assert torch.equal(runs[0], runs[1])
     assert torch.equal(runs[0], runs[2])
 

@@ -1,4 +1,7 @@
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -32,9 +35,17 @@ def digits(numbers):
     return high, numbers.long() - 256 * high
 
 
-def test_this_machine_sums_exactly():
-    """All machines that the tests run on do, those with old CPUs do not."""
+@pytest.mark.skipif(not torch.cpu._is_vnni_supported(), reason="a CPU that may lose digits")
+def test_this_cpu_sums_exactly():
     assert exact()
+
+
+@pytest.mark.parametrize("isa", ["AVX512_CORE_VNNI", "AVX2_VNNI", "AVX2"])
+def test_tiles_that_onednn_must_not_use_do_not_count(isa):
+    """Whatever the CPU says it has."""
+    code = "from midigpt.model.fixed_point import exact, fast; assert not (fast() and exact())"
+    environment = os.environ | {"ONEDNN_MAX_CPU_ISA": isa}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
 
 
 @needs_exact

@@ -35,14 +35,22 @@ def decoder(weights):
     return GraphDecoder(weights)
 
 
+WAITING = {"aten::_local_scalar_dense", "aten::nonzero", "aten::lift_fresh", "aten::is_nonzero"}
+"""Operations that have the host wait for the device, or bring memory of the host."""
+
+
 class Recording(TorchDispatchMode):
-    """Notes every operation with the memory that it reads and writes, as a capture does."""
+    """Notes every operation with the memory that it reads and writes, as a capture does.
+
+    What no capture survives it refuses as well.
+    """
 
     def __init__(self):
         super().__init__()
         self.operations = []
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        assert operation.name().split(".")[0] not in WAITING, operation
         result = operation(*args, **(kwargs or {}))
         if not operation.is_view:
             self.operations.append((operation, args, kwargs or {}, result))
@@ -77,6 +85,12 @@ class Recorder:
 
     def wait(self):
         pass
+
+
+@pytest.mark.parametrize("waiting", [torch.Tensor.item, torch.nonzero, bool, torch.tensor])
+def test_a_recording_refuses_what_no_capture_survives(waiting):
+    with pytest.raises(AssertionError), Recording():
+        waiting(torch.ones(1) if waiting is not torch.tensor else 3)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from midigpt.model.capture import Launcher
 from midigpt.model.cpu import PackedDecoder
 from midigpt.model.graph import GraphDecoder
 from midigpt.model.graph_network import GraphNetwork
+from midigpt.model.pilot import STRIDE
 from midigpt.model.static_cache import Bank
 
 TOKENS = [3, 1, 4, 1, 5]
@@ -103,6 +104,7 @@ def test_graphs_run_on_cuda(network, precision):
     one, two = make_decoders(network, precision, 2)
     assert isinstance(one, GraphDecoder)
     assert one.precision == two.precision == (precision or "bf16")
+    assert one.stride == two.stride == STRIDE
     assert one._network is two._network
     logits = one.prefill(0, TOKENS)
     torch.testing.assert_close(logits, expected, atol=0.2, rtol=0)
@@ -131,13 +133,36 @@ def test_where_graphs_give_wrong_numbers_the_plain_network_runs(network, monkeyp
     assert "on this device: a row's numbers are wrong" in caplog.text
 
 
+def wrong_numbers(walk, *args):
+    return walk(*args) * (1 + 1e-6)
+
+
+def wrong_draws(walk, *args):
+    log = walk(*args).clone()
+    log[..., -1] = 1
+    return log
+
+
+def no_capture(*_):
+    raise RuntimeError("operation not permitted when stream is capturing")
+
+
 @pytest.mark.usefixtures("graphs_anywhere")
-def test_where_walks_give_other_numbers_the_plain_network_runs(network, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("simulate", "text"),
+    [
+        (wrong_numbers, "numbers or draws of its own are wrong"),
+        (wrong_draws, "numbers or draws of its own are wrong"),
+        (no_capture, "operation not permitted"),
+    ],
+)
+def test_where_walks_fail_every_token_is_told(network, monkeypatch, caplog, simulate, text):
     walk = Bank.walk
-    monkeypatch.setattr(Bank, "walk", lambda *args: walk(*args) * (1 + 1e-6))
-    (decoder,) = make_decoders(network)
-    assert isinstance(decoder, PlainDecoder)
-    assert "on this device: a row's numbers are wrong" in caplog.text
+    monkeypatch.setattr(Bank, "walk", lambda *args: simulate(walk, *args))
+    decoders = make_decoders(network, count=2)
+    assert all(isinstance(decoder, GraphDecoder) for decoder in decoders)
+    assert [decoder.stride for decoder in decoders] == [0, 0]
+    assert text in caplog.text
 
 
 @pytest.mark.usefixtures("graphs_anywhere")
