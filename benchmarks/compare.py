@@ -154,6 +154,18 @@ def read_bytes(name: str) -> int:
     return WEIGHT_BYTES[name] * (12 * layers * width**2 + 647 * width)
 
 
+def per_second(results: dict[str, list[list[Result]]]) -> dict[str, float]:
+    """Tokens per second of whole runs, all jobs of a round together, by engine."""
+    return {
+        name: median(
+            sum(job["tokens"] for job in jobs)
+            / sum(job["prepare_s"] + job["run_s"] for job in jobs)
+            for jobs in rounds
+        )
+        for name, rounds in results.items()
+    }
+
+
 def whole_runs(bench: Bench) -> None:
     """(b) and (c): tokens per second, everything included, and what is not the network."""
     names = ["reference", "fp16"]
@@ -162,10 +174,7 @@ def whole_runs(bench: Bench) -> None:
         ("(c) 16 bars, 4 tracks, bar by bar", cases.INFILL),
     ):
         results = bench.measure([job], names)
-        rates = {
-            name: median(round_["tokens"] / round_["run_s"] for (round_,) in rounds)
-            for name, rounds in results.items()
-        }
+        rates = per_second(results)
         rest = median(1 - round_["forward_s"] / round_["run_s"] for (round_,) in results["fp16"])
         bench.tell(title, "tokens/s", rates, f"outside the network {rest:.1%}")
 
@@ -176,15 +185,7 @@ def real_music(bench: Bench) -> None:
         ("(i) song, built-in model", cases.SONG),
         ("(i) the same, 8 candidates", cases.SONG_CANDIDATES),
     ):
-        rates = {
-            name: median(
-                sum(result["tokens"] for result in round_)
-                / sum(result["run_s"] + result["prepare_s"] for result in round_)
-                for round_ in rounds
-            )
-            for name, rounds in bench.measure(jobs, ["reference", "fp16"]).items()
-        }
-        bench.tell(title, "tokens/s", rates)
+        bench.tell(title, "tokens/s", per_second(bench.measure(jobs, ["reference", "fp16"])))
 
 
 def again(bench: Bench) -> None:

@@ -161,7 +161,8 @@ class Loop:
         possible: Mask = np.any(masks, axis=1)
         if not possible.all():
             for row, alive in zip(rows, possible, strict=True):
-                row.status = row.status if alive else Status.CRASHED
+                if not alive:
+                    row.status = Status.CRASHED
             rows, masks = _running(rows), masks[possible]
         if not rows:
             return

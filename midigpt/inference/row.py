@@ -15,7 +15,7 @@ from midigpt.inference.lookahead import Guesser
 from midigpt.inference.prompt import Prompt
 from midigpt.inference.rules import Mask, Rules
 from midigpt.model import sampling
-from midigpt.model.pilot import Course
+from midigpt.model.pilot import Chart, Course
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,7 +68,7 @@ class Row:
     logits: Tensor = field(default_factory=partial(torch.empty, 0))
     ahead: list[tuple[int, Tensor]] = field(default_factory=list)
     _guesser: Guesser | None = None
-    _stride: int = 2
+    _stride: int = 2  # doubled before the first walk
 
     def push(self, token: int) -> None:
         """Append a sampled token."""
@@ -111,7 +111,7 @@ class Row:
         numbers = range(count, min(count + self._stride, self.budget) - 1)
         outlook = self.rules.outlook()
         return Course(
-            outlook.chart,
+            Chart(*outlook.chart),
             outlook.state,
             outlook.window,
             torch.from_numpy(outlook.allowed),

@@ -45,7 +45,6 @@ The sum lies between 2**23 and 2**24, where floats are whole numbers and count u
 _OFFSET = 128
 """From a signed byte to an unsigned one."""
 
-
 _HOPELESS = 20
 """How many times longer than a product of floats one takes that has no kernel here, at least."""
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from midigpt.model.row import Placed
 
 Turn = tuple[int, int, Bank]
-"""One captured step: its bucket, the how manieth of its rows it is, and their bank."""
+"""One captured step: its bucket, which token of its rows it is, counted from 1, and their bank."""
 
 
 class GraphDecoder(Decoder):
@@ -38,15 +38,13 @@ class GraphDecoder(Decoder):
     these shapes a token goes through follows from what its row holds, and so do the shapes in
     which a prompt is read. So on CUDA a row's logits depend on other rows only if some kernel gives
     one row of a fixed shape another result for what lies in the others, or for its place among
-    them. Kernels that work tile by tile have no reason to, but no
-    library promises that. Neither it nor the speed has been tried on a CUDA device yet:
-    ``tests/model/test_graph_cuda.py`` does so where there is one. On a CPU, where the same code
-    runs without a capture, it holds in all tests.
+    them. Kernels that work tile by tile have no reason to, but no library promises that. Neither it
+    nor the speed has been tried on a CUDA device yet: ``tests/model/test_graph_cuda.py`` does so
+    where there is one. On a CPU, where the same code runs without a capture, it holds in all tests.
 
     The first step of a bank in a bucket takes longer, for its graph is captured, and so does its
-    first walk.
-    Memory is taken in banks of ``LANES`` rows, each of them for the whole context, and kept: 4 rows
-    of 2048 tokens of 12 layers of 768 are 312 MB in bf16.
+    first walk. Memory is taken in banks of ``LANES`` rows, each of them for the whole context, and
+    kept: 4 rows of 2048 tokens of 12 layers of 768 are 312 MB in bf16.
 
     Args:
         network: the weights, on their device; any number of decoders may use them.
@@ -145,11 +143,10 @@ class GraphDecoder(Decoder):
         lanes = [self._rows[row] for row in rows]
         check_tokens(tokens, self.vocab_size)
         check_room([lane.length for lane in lanes], rows, self.context)
-        moves = dict(zip(lanes, zip(tokens, courses, strict=True), strict=True))
         walked: dict[Lane, Walked] = {}
         for (bucket, _, bank), indices in _turns(lanes):
-            together = {lanes[index]: moves[lanes[index]] for index in indices}
-            walked |= self._walk(bucket, bank, together)
+            moves = {lanes[index]: (tokens[index], courses[index]) for index in indices}
+            walked |= self._walk(bucket, bank, moves)
         return [walked[lane] for lane in lanes]
 
     def _walk(

@@ -82,7 +82,7 @@ class PackedNetwork:
         self._for_prompts = [for_prompts for for_prompts, _ in pairs]
         self._for_steps = [for_steps for _, for_steps in pairs]
         self._norm = _norm(body.ln_f)
-        self._head = packed(model.lm_head.weight.detach().T, None, precision)
+        self._head = packed(model.lm_head.weight.detach(), None, precision)
         _give_up(model.lm_head)
 
     def hidden(self, tokens: Sequence[Placed], attend: Attend, *, prompt: bool = False) -> Tensor:
@@ -132,7 +132,7 @@ def _packed_blocks(block: Block, precision: Precision) -> tuple[PackedBlock, Pac
 
 def _packed(projection: Projection, precision: Precision) -> tuple[Map, Map]:
     """A projection for prompts, and for steps."""
-    weight, bias = projection.weight.detach(), projection.bias.detach()
+    weight, bias = projection.weight.detach().T.contiguous(), projection.bias.detach()
     for_steps = packed(weight, bias, precision)
     for_prompts = packed_for_prompts(weight, bias, precision) or for_steps
     _give_up(projection)

@@ -33,10 +33,10 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 
 def packed(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
-    """The map ``x @ weight + bias``.
+    """The map ``x @ weight.T + bias``.
 
     Args:
-        weight: float32, (n_in, n_out).
+        weight: float32, (n_out, n_in).
         bias: float32, (n_out,); int8 has to have one.
         precision: how the weights are held.
 
@@ -44,13 +44,13 @@ def packed(weight: Tensor, bias: Tensor | None, precision: Precision) -> Map:
         RuntimeError: this build of PyTorch, or this CPU, has no such kernel.
         AttributeError: the same.
     """
-    return _MAPS[precision](weight.T.contiguous(), bias)
+    return _MAPS[precision](weight.contiguous(), bias)
 
 
 def packed_for_prompts(weight: Tensor, bias: Tensor, precision: Precision) -> Map | None:
     """A map that is the faster one for many rows, where there is one. Arguments as above."""
     if precision == "fp16" and fixed_point.fast() and fixed_point.exact():
-        return fixed_point.two_digits(weight.T.contiguous(), bias)
+        return fixed_point.two_digits(weight.contiguous(), bias)
     return None
 
 

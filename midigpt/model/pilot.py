@@ -9,7 +9,7 @@ it is the further a row gets.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -27,32 +27,21 @@ STRIDE = 8
 """The most steps a row goes by itself; the first is that of a token it was given."""
 
 
-class Chart(Protocol):
-    """A machine of S states that reads tokens and says which may come next."""
+class Chart(NamedTuple):
+    """A machine of S states that reads tokens and says which may come next.
 
-    @property
-    def moves(self) -> NDArray[np.int64]:
-        """The next state, per state and token, (S, V)."""
+    Attributes:
+        moves: the next state, per state and token, (S, V).
+        allowed: the tokens allowed in a state, but for the window, (S, V).
+        windowed: per state, whether tokens with a position are limited to the window, (S,).
+        windows: per token its position, and where the window begins and ends from then on; -1 where
+            it has none, and where that stays, (3, V).
+    """
 
-    @property
-    def allowed(self) -> NDArray[np.bool_]:
-        """The tokens allowed in a state, but for the window, (S, V)."""
-
-    @property
-    def windowed(self) -> NDArray[np.bool_]:
-        """Per state, whether tokens with a position are limited to the window, (S,)."""
-
-    @property
-    def positions(self) -> NDArray[np.int64]:
-        """Per token its position, -1 for those that have none, (V,)."""
-
-    @property
-    def lows(self) -> NDArray[np.int64]:
-        """Per token, where the window begins from then on, -1 where it stays, (V,)."""
-
-    @property
-    def highs(self) -> NDArray[np.int64]:
-        """The same for its end, (V,)."""
+    moves: NDArray[np.int64]
+    allowed: NDArray[np.bool_]
+    windowed: NDArray[np.bool_]
+    windows: NDArray[np.int64]
 
 
 class Course(NamedTuple):
@@ -81,22 +70,10 @@ class Course(NamedTuple):
     numbers: Sequence[float]
 
 
-class _Free(NamedTuple):
-    """The chart of one state in which every token may come."""
-
-    moves: NDArray[np.int64]
-    allowed: NDArray[np.bool_]
-    windowed: NDArray[np.bool_]
-    positions: NDArray[np.int64]
-    lows: NDArray[np.int64]
-    highs: NDArray[np.int64]
-
-
 def free_course(vocab_size: int, numbers: Sequence[float]) -> Course:
     """The course of a row in which every token may come."""
-    nowhere = np.full(vocab_size, -1)
-    moves, allowed = np.zeros((2, 1, vocab_size), dtype=np.int64)
-    chart = _Free(moves, allowed == 0, moves[:, 0] > 0, nowhere, nowhere, nowhere)
+    moves = np.zeros((1, vocab_size), dtype=np.int64)
+    chart = Chart(moves, moves == 0, np.zeros(1, dtype=np.bool_), np.full((3, vocab_size), -1))
     anything = torch.ones(vocab_size, dtype=torch.bool)
     limits = Limits(vocab_size, math.inf, 0, 0.0)
     return Course(chart, 0, (0, 0), anything, None, 1.0, limits, anything, numbers)
@@ -127,7 +104,7 @@ class Pilot:
     """
 
     def __init__(self, rows: int, chart: Chart, device: torch.device) -> None:
-        vocab_size = len(chart.positions)
+        vocab_size = chart.windows.shape[1]
 
         def memory(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
@@ -141,7 +118,7 @@ class Pilot:
         self._dials = memory(5, rows, 1)  # temperature, and limits
         self._weights = memory(rows, vocab_size)
         self._masks = memory(2, rows, vocab_size, dtype=torch.bool)  # allowed, and droppable
-        self._shown: list[Chart | None] = [None] * rows
+        self._shown: list[NDArray[np.bool_] | None] = [None] * rows
         self._charts = _Charts.like(chart, rows, device)
 
     def set(self, courses: Mapping[int, Course]) -> None:
@@ -179,7 +156,7 @@ class Pilot:
     def _legal(self) -> Tensor:
         """What may come next, (B, V)."""
         state, low, high = self._place
-        positions, windowed = self._charts.positions, self._charts.windowed[self._rows, state]
+        positions, windowed = self._charts.windows[0], self._charts.windowed[self._rows, state]
         outside = (positions < low[:, None]) | (positions >= high[:, None])
         outside &= (positions >= 0) & windowed[:, None]
         legal: Tensor = self._charts.allowed[self._rows, state] & self._masks[0]
@@ -187,18 +164,18 @@ class Pilot:
 
     def _advance(self, tokens: Tensor) -> None:
         """Observe a token of each row, (B,)."""
-        after = self._charts.windows[:, tokens]  # (2, B)
+        after = self._charts.windows[1:, tokens]  # (2, B)
         window = torch.where(after >= 0, after, self._place[1:])
         state = self._charts.moves[self._place[0], tokens]
         self._place.copy_(torch.cat([state[None], window]))
 
     def _show(self, row: int, chart: Chart) -> None:
         """Have a row's chart on the device."""
-        if self._shown[row] is chart:
+        if self._shown[row] is chart.allowed:
             return
         self._charts.allowed[row].copy_(torch.from_numpy(chart.allowed))
         self._charts.windowed[row].copy_(torch.from_numpy(chart.windowed))
-        self._shown[row] = chart
+        self._shown[row] = chart.allowed
 
 
 class _Charts(NamedTuple):
@@ -206,14 +183,12 @@ class _Charts(NamedTuple):
 
     Attributes:
         moves: of all rows, (S, V).
-        positions: the same, (V,).
-        windows: the same, beginnings and ends, (2, V).
+        windows: the same, (3, V).
         allowed: of each row, (B, S, V).
         windowed: the same, (B, S).
     """
 
     moves: Tensor
-    positions: Tensor
     windows: Tensor
     allowed: Tensor
     windowed: Tensor
@@ -221,11 +196,9 @@ class _Charts(NamedTuple):
     @classmethod
     def like(cls, chart: Chart, rows: int, device: torch.device) -> Self:
         """With what ``chart`` has in common with all others."""
-        windows = torch.stack([torch.from_numpy(chart.lows), torch.from_numpy(chart.highs)])
         return cls(
             torch.from_numpy(chart.moves).to(device),
-            torch.from_numpy(chart.positions).to(device),
-            windows.to(device),
+            torch.from_numpy(chart.windows).to(device),
             torch.zeros(rows, *chart.allowed.shape, dtype=torch.bool, device=device),
             torch.zeros(rows, *chart.windowed.shape, dtype=torch.bool, device=device),
         )

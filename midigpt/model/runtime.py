@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +21,7 @@ from midigpt.model.packing import PRECISIONS, can_pack
 from midigpt.model.pilot import free_course
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from midigpt.model.decoder import Decoder
     from midigpt.model.gpt2 import GPT2Config
@@ -38,6 +39,8 @@ _BF16_CAPABILITY = (8, 0)
 """From here on CUDA devices compute with bfloat16."""
 
 _WRONG = "a row's numbers are wrong, or depend on the rows beside it"
+
+_WRONG_ALONE = "numbers or draws of its own are wrong"
 
 _TOLERANCE = 0.1
 """For the logits of the trial, which are around 0.5; bf16 is off by 0.002, int8 by 0.01."""
@@ -90,7 +93,8 @@ def _fast(model: GPT2LMHeadModel, precision: Precision, count: int) -> list[Deco
 def _walking(decoders: list[Decoder], config: GPT2Config, device: torch.device) -> list[Decoder]:
     """The same, whose rows go by themselves only where that works."""
     first = decoders[0]
-    obstacle = _walk_obstacle(config, first.precision, device) if first.stride else None
+    trial = partial(walks, config, first.precision, device)
+    obstacle = _trouble(trial, _WRONG_ALONE) if first.stride else None
     if obstacle is not None:
         logger.warning("rows are told every token, for they cannot go by themselves %s", obstacle)
         for decoder in decoders:
@@ -116,11 +120,7 @@ def _refusal(precision: str | None, where: str, others: Iterable[Precision]) -> 
 def _obstacle(config: GPT2Config, precision: Precision, device: torch.device) -> str | None:
     """Why no fast decoder can run a network; None if one can."""
     if device.type in GRAPH_DEVICES:
-        try:
-            fine = works(config, precision, device)
-        except RuntimeError as error:  # whatever a driver, a kernel or a capture may complain of
-            return f"on this device: {error}"
-        return None if fine else f"on this device: {_WRONG}"
+        return _trouble(partial(works, config, precision, device), _WRONG)
     if device.type != "cpu":
         return f"on {device.type}"
     if config.n_embd % WIDTH_STEP:
@@ -128,6 +128,15 @@ def _obstacle(config: GPT2Config, precision: Precision, device: torch.device) ->
     if not can_pack(precision):
         return "with this CPU and build of PyTorch"
     return None if works(config, precision, device) else f"with this CPU: {_WRONG}"
+
+
+def _trouble(trial: Callable[[], bool], wrong: str) -> str | None:
+    """What a trial on a device ran into; None if all went well."""
+    try:
+        fine = trial()
+    except RuntimeError as error:  # whatever a driver, a kernel or a capture may complain of
+        return f"on this device: {error}"
+    return None if fine else f"on this device: {wrong}"
 
 
 def works(config: GPT2Config, precision: Precision, device: torch.device) -> bool:
@@ -148,15 +157,6 @@ def works(config: GPT2Config, precision: Precision, device: torch.device) -> boo
         logits = together.step(range(rows), [rows] * rows)
         same &= all(torch.equal(row, lone) for row in logits)
     return same and torch.allclose(expected, exact, rtol=0, atol=_TOLERANCE)
-
-
-def _walk_obstacle(config: GPT2Config, precision: Precision, device: torch.device) -> str | None:
-    """Why rows should not go by themselves; None if they can."""
-    try:
-        fine = walks(config, precision, device)
-    except RuntimeError as error:  # as above
-        return f"on this device: {error}"
-    return None if fine else "on this device: numbers or draws of its own are wrong"
 
 
 def walks(config: GPT2Config, precision: Precision, device: torch.device) -> bool:

@@ -52,10 +52,9 @@ class Bank:
         self._network = network
         self._launcher = launcher
         device, vocab_size = network.device, network.config.vocab_size
-        # tokens with their positions and their places in memory; and by how much the latter two
-        # grow when a lane goes on by itself
-        self._inputs = torch.zeros(LANES, 3, dtype=torch.int64, device=device)
-        self._growth = torch.zeros(LANES, 1, dtype=torch.int64, device=device)
+        # tokens, their positions, their places in memory, and by how much those two grow when a
+        # lane goes on by itself
+        self._inputs = torch.zeros(LANES, 4, dtype=torch.int64, device=device)
         self._logits = torch.zeros(LANES, vocab_size, device=device)
         self._pilot: Pilot | None = None
         self._steps: dict[int, Callable[[], None]] = {}
@@ -106,17 +105,14 @@ class Bank:
 
     def _place(self, moves: Mapping[Lane, int]) -> None:
         """Show the next step its tokens."""
-        inputs = [(0, 0, self._spare)] * LANES
-        growth = [[0]] * LANES
+        inputs = [(0, 0, self._spare, 0)] * LANES
         for lane, token in moves.items():
-            inputs[lane.index] = token, lane.length, len(lane.held)
-            growth[lane.index] = [1]
+            inputs[lane.index] = token, lane.length, len(lane.held), 1
         self._inputs.copy_(torch.tensor(inputs), non_blocking=True)
-        self._growth.copy_(torch.tensor(growth), non_blocking=True)
 
     def _take(self, bucket: int) -> None:
         """What is captured as a step: reads and writes memory that stays where it is."""
-        tokens, positions, places = self._inputs.unbind(1)
+        tokens, positions, places, _ = self._inputs.unbind(1)
         stepping = Stepping(self._network.config, self.memory, bucket, places)
         hidden = self._network.hidden(tokens, positions, stepping)
         self._logits.copy_(self._network.logits(hidden))
@@ -124,8 +120,8 @@ class Bank:
     def _take_and_draw(self, bucket: int, pilot: Pilot) -> None:
         """The same for a step of a walk: leaves what the next one reads."""
         self._take(bucket)
-        tokens = pilot.choose(self._logits)[:, None]
-        self._inputs.copy_(torch.cat([tokens, self._inputs[:, 1:] + self._growth], dim=1))
+        self._inputs[:, 0].copy_(pilot.choose(self._logits))
+        self._inputs[:, 1:3].add_(self._inputs[:, 3:])
 
 
 class Lane(Books):

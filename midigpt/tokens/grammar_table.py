@@ -47,17 +47,14 @@ class Chart(NamedTuple):
         moves: the next state, per state and token, (S, V).
         allowed: the tokens allowed in a state, but for the window, (S, V).
         windowed: per state, whether positions are limited to the window, (S,).
-        positions: per token, which position it is, -1 for all others, (V,).
-        lows: per token, where the window begins from then on, -1 where it stays, (V,).
-        highs: the same for its end, (V,).
+        windows: per token which position it is, and where the window begins and ends from then on;
+            -1 where it is none, and where that stays, (3, V).
     """
 
     moves: NDArray[np.int64]
     allowed: NDArray[np.bool_]
     windowed: NDArray[np.bool_]
-    positions: NDArray[np.int64]
-    lows: NDArray[np.int64]
-    highs: NDArray[np.int64]
+    windows: NDArray[np.int64]
 
 
 class Machine:
@@ -106,7 +103,7 @@ class Machine:
 
     @cached_property
     def windows(self) -> NDArray[np.int64]:
-        """Per token its position and the window after it, -1 where there is no such; (3, V)."""
+        """As in a chart."""
         windows = np.full((3, len(self.columns)), -1, dtype=np.int64)
         positions, lows, highs = windows
         positions[self.positions] = range(self.position_count)
@@ -206,9 +203,7 @@ class Layout:
             for starts, place in zip(self.starts, self.places, strict=True)
         ]
         machine = self._machine
-        return Chart(
-            machine.token_moves, self.rows[rows], np.array(self.windowed), *machine.windows
-        )
+        return Chart(machine.token_moves, self.rows[rows], np.array(self.windowed), machine.windows)
 
     def _starts(self, machine: Machine, options: Options, rows: _Rows) -> list[tuple[int, ...]]:
         every = frozenset(machine.names)

@@ -1,13 +1,11 @@
 """Drawing on the device; the same code draws on any."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 import torch
 
 from midigpt.model import sampling
-from midigpt.model.pilot import STRIDE, Course, Pilot, free_course
+from midigpt.model.pilot import STRIDE, Chart, Course, Pilot, free_course
 from midigpt.model.sampling import Limits
 
 ALL, NONE = torch.ones(6, dtype=torch.bool), torch.zeros(6, dtype=torch.bool)
@@ -15,18 +13,13 @@ OFF = Limits(float("inf"), float("inf"), 0, 0.0)
 CPU = torch.device("cpu")
 
 
-class Chart(NamedTuple):
-    """Tokens 0 and 1 lead to states of those numbers; 2 to 5 are positions 0 to 3."""
-
-    moves: np.ndarray = np.array([[0, 1, 0, 0, 0, 0], [0, 1, 1, 1, 1, 1]])
-    allowed: np.ndarray = np.array([[True] * 6, [True, False, True, True, True, True]])
-    windowed: np.ndarray = np.array([False, True])
-    positions: np.ndarray = np.array([-1, -1, 0, 1, 2, 3])
-    lows: np.ndarray = np.array([0, -1, 1, 2, 3, 4])
-    highs: np.ndarray = np.array([4, -1, -1, -1, -1, -1])
-
-
-CHART = Chart()
+CHART = Chart(
+    moves=np.array([[0, 1, 0, 0, 0, 0], [0, 1, 1, 1, 1, 1]]),
+    allowed=np.array([[True] * 6, [True, False, True, True, True, True]]),
+    windowed=np.array([False, True]),
+    windows=np.array([[-1, -1, 0, 1, 2, 3], [0, -1, 1, 2, 3, 4], [4, -1, -1, -1, -1, -1]]),
+)
+"""Tokens 0 and 1 lead to states of those numbers; 2 to 5 are positions 0 to 3."""
 
 
 def course(**changes):

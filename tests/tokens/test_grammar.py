@@ -354,13 +354,12 @@ class Follower:
 
     def advance(self, token):
         self.state = self.chart.moves[self.state, token]
-        if self.chart.lows[token] >= 0:
-            self.low = self.chart.lows[token]
-        if self.chart.highs[token] >= 0:
-            self.high = self.chart.highs[token]
+        _, low, high = self.chart.windows[:, token]
+        self.low = low if low >= 0 else self.low
+        self.high = high if high >= 0 else self.high
 
     def mask(self, out):
-        at = self.chart.positions
+        at = self.chart.windows[0]
         outside = (at >= 0) & ((at < self.low) | (at >= self.high))
         out[:] = self.chart.allowed[self.state] & ~(outside & self.chart.windowed[self.state])
 
